@@ -1,0 +1,263 @@
+"""Every setting, as frozen dataclasses: TOML in, JSON into the checkpoint.
+
+A configuration checks itself when it is made and reports all of its faults together. Defaults are
+the paper's (I2I-Galip, MIDL 2025); `examples/demo.toml` holds those of the shipped checkpoint.
+"""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_type_hints
+
+from i2igalip_cli.errors import ConfigError
+
+Plane = Literal["axial", "coronal", "sagittal"]
+Precision = Literal["float32", "bfloat16"]
+
+_Config = TypeVar("_Config")
+
+
+def _raise_faults(owner: object, faults: list[tuple[bool, str]]) -> None:
+    """Raise one ConfigError that lists every fault whose condition holds."""
+    found = [message for condition, message in faults if condition]
+    if found:
+        raise ConfigError(f"{type(owner).__name__}: " + "; ".join(found))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorConfig:
+    """Sizes of the generator; the defaults give the paper's 13,242,881 parameters.
+
+    Attributes:
+        domains: Rows of the table of target domains.
+        context: Width of a caption token: 512 for the pooled embedding, 768 for BERT's tokens.
+        width: Channels of the first level.
+        multipliers: Channel multiplier of each level; each level but the first halves the side.
+        residual_blocks: Residual blocks a level on the way down (one more on the way up).
+        attention_reductions: Levels, by their reduction of the side, with a spatial transformer.
+        head_width: Channels of one attention head.
+        embedding: Width of the domain embedding added in each residual block.
+        norm_groups: Groups of each GroupNorm (at most the channels it normalises).
+    """
+
+    domains: int = 3
+    context: int = 512
+    width: int = 32
+    multipliers: tuple[int, ...] = (1, 1, 2, 2, 4, 4)
+    residual_blocks: int = 2
+    attention_reductions: tuple[int, ...] = (8, 16, 32)
+    head_width: int = 32
+    embedding: int = 128
+    norm_groups: int = 32
+
+    def __post_init__(self) -> None:
+        """Report sizes that no network can have."""
+        widths = [self.width * multiplier for multiplier in self.multipliers]
+        attended = [
+            width for level, width in enumerate(widths) if 2**level in self.attention_reductions
+        ]
+        deepest = 2 ** (len(self.multipliers) - 1)
+        _raise_faults(
+            self,
+            [
+                (self.domains < 1, f"domains = {self.domains}: at least 1"),
+                (self.context < 1, f"context = {self.context}: at least 1"),
+                (not self.multipliers, "multipliers: at least one level"),
+                (min(self.multipliers, default=1) < 1, "multipliers: whole numbers from 1"),
+                (self.residual_blocks < 1, "residual_blocks: at least 1"),
+                (
+                    any(width % self.norm_groups for width in widths),
+                    f"norm_groups = {self.norm_groups} doesn't divide the widths {widths}",
+                ),
+                (
+                    any(width % self.head_width for width in attended),
+                    f"head_width = {self.head_width} doesn't divide the widths {attended}",
+                ),
+                (
+                    any(r > deepest or r & (r - 1) for r in self.attention_reductions),
+                    f"attention_reductions: powers of 2 up to {deepest}",
+                ),
+            ],
+        )
+
+    @property
+    def side_multiple(self) -> int:
+        """What the height and width of a slice must be a multiple of."""
+        return int(2 ** (len(self.multipliers) - 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadConfig:
+    """The projected discriminator heads of one domain (sizes of the paper).
+
+    Attributes:
+        blocks: Encoder blocks (from 0) whose normed patch tokens get a head each.
+        kernel: Kernel of the residual convolution along the tokens.
+        projection: Width in which features and caption are compared.
+        virtual_batch: Samples that share the statistics of the local batch norm.
+    """
+
+    blocks: tuple[int, ...] = (2, 5, 8, 11)
+    kernel: int = 9
+    projection: int = 64
+    virtual_batch: int = 8
+
+    def __post_init__(self) -> None:
+        """Report sizes that no head can have."""
+        _raise_faults(
+            self,
+            [
+                (not self.blocks, "blocks: at least one"),
+                (self.kernel % 2 == 0, f"kernel = {self.kernel}: an odd number"),
+                (self.projection < 1, "projection: at least 1"),
+                (self.virtual_batch < 1, "virtual_batch: at least 1"),
+            ],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossWeights:
+    """Weights of the generator's losses (section 4.1 of the paper: cycle 10, the others 1)."""
+
+    adversarial: float = 1.0
+    cycle: float = 10.0
+    identity: float = 1.0
+    clip: float = 1.0
+    cls: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Report negative weights."""
+        negative = [f.name for f in dataclasses.fields(self) if getattr(self, f.name) < 0]
+        _raise_faults(self, [(bool(negative), f"negative weights: {', '.join(negative)}")])
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntensityPolicy:
+    """How a volume of arbitrary units is brought to [0, 1].
+
+    Zero stays zero (no signal), and the percentile of the foreground becomes 1; what lies beyond
+    is cut. The foreground is every voxel above the mean of the volume, after Nyul and Udupa's
+    observation (1999) that the overall mean separates air from tissue in MR.
+
+    Attributes:
+        percentile: Percentile of the foreground that becomes 1, in percent.
+    """
+
+    percentile: float = 99.5
+
+    def __post_init__(self) -> None:
+        """Report a percentile outside (0, 100]."""
+        outside = not 0 < self.percentile <= 100
+        _raise_faults(self, [(outside, f"percentile = {self.percentile}: from above 0 to 100")])
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One training run; defaults are the paper's.
+
+    Attributes:
+        method: Name in `METHODS`.
+        encoder: Text-image encoder: "demo" (shipped) or an open_clip folder.
+        generator: Sizes of the generator; domains and context are set by dataset and encoder.
+        heads: The discriminator's heads.
+        weights: Weights of the losses.
+        epochs: Passes over the larger domain's training slices.
+        steps: Length in steps instead of epochs; 0 leaves it to `epochs`.
+        batch: Slices of each of the two domains in a step.
+        learning_rate: Of both Adams; constant for half of the run, then linear to 0.
+        betas: Of both Adams.
+        ema_decay: Decay a step of the averaged generator.
+        zoom: Slices are magnified by up to this factor and cropped; 1 is off, as in the paper.
+        mirror: Mirror half of the slices left-right; off in the paper.
+        precision: Arithmetic of the networks: bfloat16 autocast or float32.
+        seed: Of weights, order and augmentation.
+        preview_every: Steps between preview panels.
+        save_every: Steps between saved states.
+    """
+
+    method: str = "galip"
+    encoder: str = "demo"
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    heads: HeadConfig = field(default_factory=HeadConfig)
+    weights: LossWeights = field(default_factory=LossWeights)
+    epochs: int = 100
+    steps: int = 0
+    batch: int = 4
+    learning_rate: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.99)
+    ema_decay: float = 0.99
+    zoom: float = 1.0
+    mirror: bool = False
+    precision: Precision = "float32"
+    seed: int = 0
+    preview_every: int = 500
+    save_every: int = 500
+
+    def __post_init__(self) -> None:
+        """Report every setting outside its range."""
+        _raise_faults(
+            self,
+            [
+                (self.epochs < 1, f"epochs = {self.epochs}: at least 1"),
+                (self.steps < 0, f"steps = {self.steps}: at least 0"),
+                (self.batch < 1, f"batch = {self.batch}: at least 1"),
+                (self.learning_rate <= 0, f"learning_rate = {self.learning_rate}: above 0"),
+                (not 0 <= self.ema_decay < 1, f"ema_decay = {self.ema_decay}: from 0 to below 1"),
+                (self.zoom < 1, f"zoom = {self.zoom}: at least 1"),
+                (
+                    self.precision not in ("float32", "bfloat16"),
+                    f"precision = '{self.precision}': float32 or bfloat16",
+                ),
+                (min(self.preview_every, self.save_every) < 1, "preview_every, save_every: from 1"),
+            ],
+        )
+
+
+def to_dict(config: object) -> dict[str, Any]:
+    """The configuration as JSON-ready values."""
+    return dataclasses.asdict(config)  # type: ignore[call-overload,no-any-return]  # any dataclass
+
+
+def from_dict(kind: type[_Config], values: Mapping[str, Any]) -> _Config:
+    """Build a configuration, its nested ones included, from plain values.
+
+    Args:
+        kind: The dataclass to build.
+        values: Settings by name; absent ones keep their default.
+
+    Raises:
+        ConfigError: An unknown setting or a value out of range.
+    """
+    hints = get_type_hints(kind)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise ConfigError(
+            f"{kind.__name__} has no setting {', '.join(unknown)}; it has {', '.join(hints)}"
+        )
+    arguments: dict[str, Any] = {}
+    for name, value in values.items():
+        if dataclasses.is_dataclass(hints[name]):
+            arguments[name] = from_dict(hints[name], value)
+        else:
+            arguments[name] = tuple(value) if isinstance(value, list) else value
+    try:
+        return kind(**arguments)
+    except TypeError as error:
+        raise ConfigError(f"{kind.__name__}: a value of the wrong type ({error})") from error
+
+
+def load_toml(path: Path) -> TrainConfig:
+    """Read a training configuration.
+
+    Raises:
+        ConfigError: The file is absent, is not TOML, or holds unknown settings.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"can't read the configuration {path}: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    return from_dict(TrainConfig, values)

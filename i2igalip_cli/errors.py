@@ -1,0 +1,25 @@
+"""What can go wrong, said to a person: what is wrong, which value, and the way out."""
+
+
+class GalipError(Exception):
+    """Something the user can mend; `cli.py` shows its text as one red line and exits with 1."""
+
+
+class VolumeError(GalipError):
+    """A volume that can't be read, written, or used as it is."""
+
+
+class ConfigError(GalipError):
+    """A setting, a domain or a name that isn't known or doesn't fit the others."""
+
+
+class CheckpointError(GalipError):
+    """A checkpoint or an encoder folder that is absent, damaged, or of another format."""
+
+
+class DatasetError(GalipError):
+    """A raw folder or a prepared dataset that doesn't hold what training needs."""
+
+
+class EvaluationError(GalipError):
+    """Predictions and references that can't be compared."""

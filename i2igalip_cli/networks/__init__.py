@@ -1,0 +1,1 @@
+"""Room 2, networks: tensors in, tensors out. No paths, no volumes."""
