@@ -1,0 +1,51 @@
+"""Intensities of a domain to [0, 1] and back, with the record that undoes it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from i2igalip_cli.config import IntensityPolicy
+from i2igalip_cli.domains import Domain
+from i2igalip_cli.errors import VolumeError
+from i2igalip_cli.volumes.volume import Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntensityWindow:
+    """The intensities that map to 0 and to 1, in the unit of the volume."""
+
+    low: float
+    high: float
+
+    def to_unit(self, array: Array) -> Array:
+        """Map intensities to [0, 1]; what lies outside the window is cut."""
+        scaled = (array - np.float32(self.low)) / np.float32(self.high - self.low)
+        return np.clip(scaled, 0, 1).astype(np.float32)
+
+    def from_unit(self, array: Array) -> Array:
+        """Map [0, 1] to intensities of the window."""
+        scaled = array * np.float32(self.high - self.low) + np.float32(self.low)
+        return scaled.astype(np.float32)
+
+
+def find_window(array: Array, domain: Domain | None, policy: IntensityPolicy) -> IntensityWindow:
+    """The window of a volume: the domain's fixed one, or one from its own foreground.
+
+    Args:
+        array: Intensities of the whole volume, any shape, finite.
+        domain: Its domain; None or a domain without a window goes by percentile.
+        policy: The percentile of the foreground that becomes 1.
+
+    Raises:
+        VolumeError: The volume is constant, or has no positive foreground to scale by.
+    """
+    if array.min() == array.max():
+        raise VolumeError(f"constant: every voxel is {array.flat[0]:g}, there is nothing to scale")
+    if domain is not None and domain.window is not None:
+        low, high = domain.window
+        return IntensityWindow(low=low, high=high)
+    foreground = array[array > array.mean(dtype=np.float64)]
+    high = float(np.percentile(foreground, policy.percentile))
+    if high <= 0:
+        raise VolumeError("no positive intensities: magnitude MR is expected (CT needs --from)")
+    return IntensityWindow(low=0.0, high=high)

@@ -1,0 +1,67 @@
+"""The one in-memory convention for volumes."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from i2igalip_cli.errors import VolumeError
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Volume:
+    """A scalar volume in patient space; immutable.
+
+    Attributes:
+        array: Intensities (I, J, K), float32, in the unit of the file; read-only.
+        affine: (4, 4) float64, voxel indices to RAS+ millimetres (nibabel's convention); read-only.
+        header: The header of the file it came from, kept for writing; None for a made volume.
+        nonfinite_voxels: Voxels that were NaN or infinite in the file and are 0 here.
+    """
+
+    array: Array
+    affine: npt.NDArray[np.float64]
+    header: Any = None
+    nonfinite_voxels: int = 0
+
+    def __post_init__(self) -> None:
+        """Freeze copies of the arrays; refuse what is no scalar volume in patient space.
+
+        Raises:
+            VolumeError: Not three-dimensional, empty, not finite, or a singular affine.
+        """
+        array = np.array(self.array, dtype=np.float32)
+        affine = np.array(self.affine, dtype=np.float64)
+        if array.ndim != 3 or array.size == 0:
+            raise VolumeError(f"a volume needs three axes with voxels, not shape {array.shape}")
+        if not np.isfinite(array).all():
+            raise VolumeError("a volume holds finite intensities only: replace NaN and infinity")
+        if affine.shape != (4, 4) or not np.isfinite(affine).all():
+            raise VolumeError(f"an affine is a finite 4 x 4 matrix, not {affine.tolist()}")
+        if abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+            raise VolumeError("the affine is singular: the volume has no place in patient space")
+        for frozen in (array, affine):
+            frozen.setflags(write=False)
+        object.__setattr__(self, "array", array)
+        object.__setattr__(self, "affine", affine)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along I, J, K."""
+        i, j, k = self.array.shape
+        return i, j, k
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance in millimetres between neighbours along I, J, K."""
+        i, j, k = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(i), float(j), float(k)
+
+    def with_array(self, array: Array) -> "Volume":
+        """The same grid and header with other intensities of the same shape."""
+        if array.shape != self.array.shape:
+            raise VolumeError(f"shape {array.shape} doesn't fit the grid {self.array.shape}")
+        return replace(self, array=array, nonfinite_voxels=0)
