@@ -35,9 +35,7 @@ class SliceStack:
     plane: Plane
 
     @classmethod
-    def from_volume(
-        cls, volume: Volume, plane: Plane = "axial", multiple: int = 1
-    ) -> "SliceStack":
+    def from_volume(cls, volume: Volume, plane: Plane = "axial", multiple: int = 1) -> "SliceStack":
         """Cut a volume into slices.
 
         Args:
@@ -63,8 +61,9 @@ class SliceStack:
         if slices.shape != self.slices.shape:
             raise VolumeError(f"slices {slices.shape} don't fit the stack {self.slices.shape}")
         turn = _turn(self.volume, self.plane)
-        back = nib.orientations.ornt_transform(turn, _IDENTITY)
-        height, width = (self.volume.shape[int(np.flatnonzero(turn[:, 0] == a)[0])] for a in (1, 2))
+        source_axes = np.argsort(turn[:, 0])  # of slice, row, column
+        back = np.column_stack([source_axes, turn[source_axes, 1]])
+        height, width = (self.volume.shape[axis] for axis in source_axes[1:])
         top, left = (
             (padded - size) // 2
             for padded, size in zip(slices.shape[2:], (height, width), strict=True)
@@ -73,9 +72,6 @@ class SliceStack:
         return self.volume.with_array(
             np.ascontiguousarray(nib.orientations.apply_orientation(cut, back), dtype=np.float32)
         )
-
-
-_IDENTITY = np.array([[0, 1], [1, 1], [2, 1]], dtype=float)
 
 
 def _turn(volume: Volume, plane: Plane) -> npt.NDArray[np.float64]:
@@ -95,6 +91,5 @@ def _padding(size: int, multiple: int) -> tuple[int, int]:
 
 def in_plane_spacing(volume: Volume, plane: Plane) -> tuple[float, float]:
     """Millimetres between rows and between columns of the plane's slices."""
-    turn = _turn(volume, plane)
-    spacing = [volume.spacing_mm[int(np.flatnonzero(turn[:, 0] == axis)[0])] for axis in (1, 2)]
-    return spacing[0], spacing[1]
+    _, row, column = np.argsort(_turn(volume, plane)[:, 0])
+    return volume.spacing_mm[row], volume.spacing_mm[column]
