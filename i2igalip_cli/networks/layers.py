@@ -73,7 +73,8 @@ class Attention(nn.Module):
         self.to_out = nn.Sequential(nn.Linear(width, width))
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (N, L, C) -> (N, h, L, C/h)
+        n, length, _ = x.shape
+        return x.reshape(n, length, self.heads, -1).transpose(1, 2)  # -> (N, h, L, C/h)
 
     def forward(self, tokens: Tensor, context: Tensor | None = None) -> Tensor:
         """Attend from (N, L, C) to the context (N, M, D); returns (N, L, C)."""
@@ -97,7 +98,8 @@ class GatedProjection(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Project (N, L, C) to (N, L, inner)."""
         value, gate = self.proj(x).chunk(2, dim=-1)
-        return value * F.gelu(gate)
+        gated: Tensor = value * F.gelu(gate)
+        return gated
 
 
 class FeedForward(nn.Module):
@@ -151,6 +153,6 @@ class SpatialTransformer(nn.Module):
         h = self.proj_in(self.norm(x)).flatten(2).transpose(1, 2)  # (N, C, H, W) -> (N, HW, C)
         for block in self.transformer_blocks:
             h = block(h, tokens)
-        h = h.transpose(1, 2).unflatten(2, (height, width))  # -> (N, C, H, W)
+        h = h.transpose(1, 2).reshape(x.shape[0], -1, height, width)  # -> (N, C, H, W)
         out: Tensor = x + self.proj_out(h.contiguous(memory_format=torch.channels_last))
         return out

@@ -11,7 +11,7 @@ from i2igalip_cli.config import GeneratorConfig
 from i2igalip_cli.networks.layers import ResidualBlock, SpatialTransformer
 
 
-class Stage(nn.Sequential):
+class Stage(nn.ModuleList):
     """Layers in a row, each given what it needs besides the feature map."""
 
     def forward(self, x: Tensor, embedding: Tensor, tokens: Tensor) -> Tensor:
@@ -64,21 +64,23 @@ class Generator(nn.Module):
 
         channels = c.width
         skips = [channels]  # widths of the feature maps that the way up will see again
-        down = [Stage(nn.Conv2d(1, channels, 3, padding=1))]
+        down = [Stage([nn.Conv2d(1, channels, 3, padding=1)])]
         for level, width in enumerate(widths):
             for _ in range(c.residual_blocks):
-                down.append(Stage(*self._block(channels, width, 2**level)))
+                down.append(Stage(self._block(channels, width, 2**level)))
                 channels = width
                 skips.append(channels)
             if level < len(widths) - 1:
-                down.append(Stage(self._residual(channels, channels, "down")))
+                down.append(Stage([self._residual(channels, channels, "down")]))
                 skips.append(channels)
         self.input_blocks = nn.ModuleList(down)
 
         self.middle_block = Stage(
-            self._residual(channels, channels),
-            self._transformer(channels),
-            self._residual(channels, channels),
+            [
+                self._residual(channels, channels),
+                self._transformer(channels),
+                self._residual(channels, channels),
+            ]
         )
 
         up = []
@@ -88,7 +90,7 @@ class Generator(nn.Module):
                 channels = width
                 if level > 0 and index == c.residual_blocks:
                     layers.append(self._residual(channels, channels, "up"))
-                up.append(Stage(*layers))
+                up.append(Stage(layers))
         self.output_blocks = nn.ModuleList(up)
         self.out = nn.Sequential(
             nn.GroupNorm(c.norm_groups, channels), nn.SiLU(), nn.Conv2d(c.width, 1, 3, padding=1)

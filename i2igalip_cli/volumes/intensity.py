@@ -20,7 +20,8 @@ class IntensityWindow:
     def to_unit(self, array: Array) -> Array:
         """Map intensities to [0, 1]; what lies outside the window is cut."""
         scaled = (array - np.float32(self.low)) / np.float32(self.high - self.low)
-        return np.clip(scaled, 0, 1).astype(np.float32)
+        cut: Array = np.clip(scaled, 0, 1).astype(np.float32)
+        return cut
 
     def from_unit(self, array: Array) -> Array:
         """Map [0, 1] to intensities of the window."""

@@ -3,7 +3,8 @@
 Slices lie as radiologists see them and as DICOM stores them: the volume's axes are put in LPS
 order by permutation and flips alone (no interpolation, oblique affines keep their nearest
 orientation), columns run to the patient's left (sagittal: posterior) and rows to posterior (coronal
-and sagittal: inferior). Height and width are padded with zeros, centred, to what the generator asks.
+and sagittal: inferior). Height and width are padded with zeros, centred, to what the generator
+asks.
 """
 
 from dataclasses import dataclass

@@ -136,7 +136,7 @@ def test_an_existing_file_is_kept_without_overwrite(tmp_path: Path) -> None:
 
 def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch) -> None:
     volume = Volume(array=np.ones((3, 4, 5)), affine=AFFINE)
-    with pytest.raises(VolumeError, match="can't write .*choose another -o"):
+    with pytest.raises(VolumeError, match=r"can't write .*choose another -o"):
         save_volume(volume, tmp_path / "absent" / "a.nii.gz")
 
     def full(image, path):
