@@ -96,13 +96,11 @@ class HeadConfig:
         blocks: Encoder blocks (from 0) whose normed patch tokens get a head each.
         kernel: Kernel of the residual convolution along the tokens.
         projection: Width in which features and caption are compared.
-        virtual_batch: Samples that share the statistics of the local batch norm.
     """
 
     blocks: tuple[int, ...] = (2, 5, 8, 11)
     kernel: int = 9
     projection: int = 64
-    virtual_batch: int = 8
 
     def __post_init__(self) -> None:
         """Report sizes that no head can have."""
@@ -112,7 +110,6 @@ class HeadConfig:
                 (not self.blocks, "blocks: at least one"),
                 (self.kernel % 2 == 0, f"kernel = {self.kernel}: an odd number"),
                 (self.projection < 1, "projection: at least 1"),
-                (self.virtual_batch < 1, "virtual_batch: at least 1"),
             ],
         )
 
@@ -165,7 +162,9 @@ class TrainConfig:
         weights: Weights of the losses.
         epochs: Passes over the larger domain's training slices.
         steps: Length in steps instead of epochs; 0 leaves it to `epochs`.
-        batch: Slices of each of the two domains in a step.
+        batch: Pairs of slices in a step.
+        distinct_domains: The two slices of a pair are of different domains; off in the paper,
+            where both are drawn from all domains.
         learning_rate: Of both Adams; constant for half of the run, then linear to 0.
         betas: Of both Adams.
         ema_decay: Decay a step of the averaged generator.
@@ -185,6 +184,7 @@ class TrainConfig:
     epochs: int = 100
     steps: int = 0
     batch: int = 4
+    distinct_domains: bool = False
     learning_rate: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.99)
     ema_decay: float = 0.99

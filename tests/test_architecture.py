@@ -16,7 +16,7 @@ FLOORS = (
     ("methods", "evaluation"),
     ("engine",),
     ("cli",),
-    ("__init__",),
+    ("__init__", "__main__"),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -4,6 +4,7 @@
 line here.
 """
 
+import os
 from pathlib import Path
 from types import ModuleType
 
@@ -49,6 +50,21 @@ def load_volume(path: str | Path) -> Volume:
     return volume
 
 
+def check_output(path: Path, *, overwrite: bool = False) -> None:
+    """Refuse an output that can't be written, before hours are spent on it.
+
+    Raises:
+        VolumeError: An unknown format, no such folder, a read-only one, or a file in the way.
+    """
+    _format(path)
+    if not path.parent.is_dir():
+        raise VolumeError(f"can't write {path}: no folder {path.parent}; make it or choose another")
+    if not os.access(path.parent, os.W_OK):
+        raise VolumeError(f"can't write {path}: {path.parent} is read-only; choose another -o")
+    if path.exists() and not overwrite:
+        raise VolumeError(f"{path} exists; give another -o or --overwrite")
+
+
 def save_volume(volume: Volume, path: str | Path, *, overwrite: bool = False) -> None:
     """Write a volume in the format its name says: whole, or not at all.
 
@@ -59,4 +75,4 @@ def save_volume(volume: Volume, path: str | Path, *, overwrite: bool = False) ->
     _format(path).write(volume, path, overwrite=overwrite)
 
 
-__all__ = ["FORMATS", "Volume", "load_volume", "save_volume", "volume_suffix"]
+__all__ = ["FORMATS", "Volume", "check_output", "load_volume", "save_volume", "volume_suffix"]

@@ -1,0 +1,5 @@
+"""`python -m i2igalip_cli`."""
+
+from i2igalip_cli.cli import main
+
+main()

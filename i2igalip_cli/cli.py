@@ -1,0 +1,365 @@
+"""The command line: one thin function a subcommand, progress, and the one error boundary.
+
+Only this file prints. Everything heavy is imported inside the functions that need it, so that
+`--help` is instant.
+"""
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import i2igalip_cli
+from i2igalip_cli.errors import ConfigError, GalipError, VolumeError
+
+if TYPE_CHECKING:
+    from i2igalip_cli.engine.evaluator import EvaluationReport
+    from i2igalip_cli.engine.translator import Translation
+    from i2igalip_cli.volumes import Volume
+
+app = typer.Typer(
+    name="i2igalip",
+    help="Translate medical image volumes between domains with one text-conditioned generator.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
+
+
+def main() -> None:
+    """Run the program: a fault of the input is one red line and exit code 1."""
+    try:
+        app()
+    except GalipError as error:
+        _say(f"[bold red]Error:[/] {_plain(str(error))}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        _say("interrupted")
+        sys.exit(130)
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(" ".join(text.split()))
+
+
+def _say(text: str) -> None:
+    from rich.console import Console
+
+    Console(stderr=True, soft_wrap=True, highlight=False).print(text)
+
+
+def _warn(warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        _say(f"[yellow]Warning:[/] {_plain(warning)}")
+
+
+@contextlib.contextmanager
+def _progress(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar with time left on stderr; nothing where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeLeft
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(label, total=None)
+
+        def advance(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield advance
+
+
+def _print_json(values: object) -> None:
+    typer.echo(json.dumps(values, indent=2, allow_nan=False))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(i2igalip_cli.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def prepare(
+    raw: Annotated[Path, typer.Argument(help="Folder of volumes, searched through all levels.")],
+    out: Annotated[Path, typer.Option("--out", help="New folder of the prepared dataset.")],
+    pattern: Annotated[
+        list[str] | None,
+        typer.Option(help="DOMAIN='GLOB' of file names, repeated; default T1, T2, PD by '*T1*'."),
+    ] = None,
+    plane: Annotated[str, typer.Option(help="axial, coronal or sagittal.")] = "axial",
+    split: Annotated[
+        tuple[float, float, float],
+        typer.Option(help="Shares of subjects for train, val, test (folders so named win)."),
+    ] = (0.7, 0.1, 0.2),
+    seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Find volumes by domain, normalise, split by subject, and write slices for training."""
+    from i2igalip_cli.engine.prepare import parse_patterns, prepare
+
+    patterns = parse_patterns(pattern) if pattern else None
+    with _progress("preparing") as advance:
+        report = prepare(
+            raw,
+            out,
+            patterns=patterns,
+            plane=plane,  # type: ignore[arg-type]  # checked by prepare
+            shares=split,
+            seed=seed,
+            on_progress=advance,
+        )
+    _warn(report.warnings)
+    if as_json:
+        _print_json({"dataset": str(out), "slices": report.counts, "warnings": report.warnings})
+        return
+    for name, counts in report.counts.items():
+        parts = ", ".join(f"{n} of {part}" for part, n in counts.items())
+        typer.echo(f"{name}: slices {parts}")
+    typer.echo(f"dataset: {out}")
+
+
+@app.command()
+def train(
+    dataset: Annotated[Path, typer.Argument(help="A prepared dataset.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the run; resumed if it holds one.")],
+    config: Annotated[
+        Path | None, typer.Option(help="TOML settings; without it the paper's.")
+    ] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="'demo' (shipped) or an open_clip folder.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Length in steps, over the settings'.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Over the settings'.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; default by itself.")] = None,
+) -> None:
+    """Train on a prepared dataset; the same command resumes a run that was stopped."""
+    from dataclasses import replace
+
+    from i2igalip_cli.config import TrainConfig, load_toml
+    from i2igalip_cli.engine.trainer import Trainer, TrainProgress
+
+    settings = TrainConfig() if config is None else load_toml(config)
+    given = {"encoder": encoder, "steps": steps, "seed": seed}
+    settings = replace(settings, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]  # types by name
+    trainer = Trainer(dataset, out, settings, device)
+    _say(
+        f"{settings.method} on {trainer.device}, encoder {settings.encoder} "
+        f"({trainer.provenance['encoder_sha256'][:12]}), step {trainer.step} of {trainer.steps}"
+    )
+    with _progress("training") as advance:
+
+        def show(progress: TrainProgress) -> None:
+            advance(progress.step, progress.steps)
+            if progress.step % settings.save_every == 0:
+                losses = "  ".join(f"{name} {value:.3f}" for name, value in progress.losses.items())
+                _say(f"step {progress.step}: {losses}")
+
+        checkpoint = trainer.run(show)
+    typer.echo(f"checkpoint: {checkpoint}")
+
+
+@app.command()
+def translate(
+    volume: Annotated[Path, typer.Argument(help="A NIfTI volume.", metavar="IN.nii.gz")],
+    to: Annotated[str, typer.Option("--to", help="Target domain, e.g. T2, or its caption.")],
+    source: Annotated[str | None, typer.Option("--from", help="Domain of the source.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Default: IN_TARGET.nii.gz beside IN.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Checkpoint file or shipped name; default the shipped one.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output.")] = False,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Also write OUT_preview.png: source and result.")
+    ] = False,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; default by itself.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of the processor.")] = None,
+    batch_size: Annotated[
+        int, typer.Option(help="Slices between two reports of progress; never the result.")
+    ] = 8,
+    as_json: Json = False,
+) -> None:
+    """Translate a volume: same shape, affine, units and header, other contrast."""
+    from i2igalip_cli.checkpoints import load_checkpoint
+    from i2igalip_cli.domains import find_domain
+    from i2igalip_cli.volumes import check_output, load_volume, save_volume, volume_suffix
+
+    checkpoint = load_checkpoint(weights)
+    target = find_domain(to, checkpoint.domains)
+    loaded = load_volume(volume)
+    suffix = volume_suffix(volume) or ""
+    stem = volume.name[: len(volume.name) - len(suffix)]
+    out = output or volume.with_name(f"{stem}_{target.name}{suffix}")
+    check_output(out, overwrite=overwrite)
+
+    from i2igalip_cli.engine.translator import TranslationOptions, translate_volume
+
+    options = TranslationOptions(device=device, threads=threads, batch_size=batch_size)
+    try:
+        with _progress(f"to {target.name}") as advance:
+            result = translate_volume(loaded, checkpoint, to, source, options, advance)
+    except VolumeError as error:
+        raise VolumeError(f"{volume}: {error}") from error
+    _warn(f"{volume}: {warning}" for warning in result.warnings)
+    save_volume(result.volume, out, overwrite=overwrite)
+    picture = _preview(loaded, result, out) if preview else None
+    if as_json:
+        _print_json(
+            {
+                "input": str(volume),
+                "output": str(out),
+                "preview": None if picture is None else str(picture),
+                "source": None if result.source is None else result.source.name,
+                "target": target.name,
+                "caption": target.caption,
+                "shape": loaded.shape,
+                "slices": result.slices,
+                "empty_slices": result.empty,
+                "source_window": [result.window.low, result.window.high],
+                "output_window": [result.out_window.low, result.out_window.high],
+                "nonfinite_voxels": loaded.nonfinite_voxels,
+                "weights": checkpoint.name,
+                "weights_sha256": checkpoint.sha256,
+                "version": i2igalip_cli.__version__,
+                "seconds": round(result.seconds, 3),
+                "warnings": result.warnings,
+            }
+        )
+    else:
+        typer.echo(
+            f"{out}: {target.name}, {result.slices} slices ({result.empty} empty) "
+            f"in {result.seconds:.1f} s"
+        )
+
+
+def _preview(source: "Volume", result: "Translation", out: Path) -> Path:
+    from i2igalip_cli.evaluation.pictures import draw_comparison, save_picture
+    from i2igalip_cli.volumes import volume_suffix
+
+    suffix = volume_suffix(out) or ""
+    path = out.with_name(f"{out.name[: len(out.name) - len(suffix)]}_preview.png")
+    name = "source" if result.source is None else result.source.name
+    save_picture(
+        draw_comparison(
+            [
+                (name, source, result.window),
+                (f"{result.target.name} (synthetic)", result.volume, result.out_window),
+            ]
+        ),
+        path,
+    )
+    return path
+
+
+@app.command()
+def evaluate(
+    pred: Annotated[Path, typer.Option("--pred", help="A volume, or a folder of volumes.")],
+    gt: Annotated[Path, typer.Option("--gt", help="Its reference, or a folder of same names.")],
+    mask: Annotated[
+        Path | None, typer.Option("--mask", help="Where to look (above 0); a file or a folder.")
+    ] = None,
+    value_range: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            "--range",
+            metavar="LOW HIGH",
+            help="Intensities of the fixed protocol, e.g. -1024 3000 for CT; "
+            "default each volume's own percentiles.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare predictions with references: PSNR, SSIM and masked MAE, by protocol."""
+    from i2igalip_cli.engine.evaluator import evaluate_paths
+    from i2igalip_cli.evaluation.protocols import Scale
+
+    with _progress("evaluating") as advance:
+        report = evaluate_paths(pred, gt, mask, Scale(value_range=value_range), advance)
+    _warn(report.warnings)
+    if as_json:
+        _print_json(report.to_dict())
+    else:
+        _print_table(report)
+
+
+def _print_table(report: "EvaluationReport") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = (("paper", "psnr"), ("paper", "ssim"), ("fixed", "psnr"), ("fixed", "ssim"))
+    table = Table("volume", title="mean over slices; last row mean ± deviation over volumes")
+    for protocol, metric in columns:
+        table.add_column(f"{protocol}\n{metric.upper()} {'dB' if metric == 'psnr' else '%'}")
+    table.add_column("fixed\nMAE")
+    for row in report.rows:
+        values = [f"{getattr(row.scores[p], m):.2f}" for p, m in columns]
+        table.add_row(row.name, *values, f"{row.scores['fixed'].mae:.4f}")
+    table.add_section()
+    table.add_row(
+        f"mean of {len(report.rows)}",
+        *(_mean(report.summary(p, m), 2) for p, m in columns),
+        _mean(report.summary("fixed", "mae"), 4),
+    )
+    Console(soft_wrap=True).print(table)
+
+
+def _mean(summary: tuple[float, float] | None, digits: int) -> str:
+    return "" if summary is None else f"{summary[0]:.{digits}f} ± {summary[1]:.{digits}f}"
+
+
+@app.command("download-weights")
+def download_weights(
+    name: Annotated[str | None, typer.Argument(help="An entry of the manifest.")] = None,
+    listing: Annotated[bool, typer.Option("--list", help="Show what there is.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the weights of the manifest, or check that an entry is here and whole."""
+    from i2igalip_cli import hub
+
+    entries = hub.read_manifest()
+    if name is not None:
+        chosen = [entry for entry in entries if entry.name == name]
+        if not chosen:
+            known = ", ".join(entry.name for entry in entries)
+            raise ConfigError(f"unknown weights '{name}': the manifest has {known}")
+        hub.verify(chosen[0])
+        typer.echo(f"{hub.shipped_folder() / chosen[0].file}: ships with i2igalip, SHA-256 right")
+        return
+    if not listing:
+        raise ConfigError("give the name of an entry, or --list to see them")
+    if as_json:
+        from dataclasses import asdict
+
+        _print_json([asdict(entry) for entry in entries])
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", "kind", "MB", "SHA-256", "what it is")
+    for entry in entries:
+        label = f"{entry.name} (default)" if entry.default else entry.name
+        size = f"{entry.size / 1e6:.1f}"
+        table.add_row(label, entry.kind, size, entry.sha256[:12], entry.description)
+    Console(soft_wrap=True).print(table)

@@ -1,0 +1,158 @@
+"""The prepared dataset: memory-mapped slices, a shard a volume, and a JSON index of them all.
+
+DATASET/index.json                 domains, intensity policy, plane, multiple, volumes
+DATASET/train/T1/sub-01.npy        (N, H, W) float16 in [0, 1]; likewise val and test
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from i2igalip_cli.config import IntensityPolicy, Plane, from_dict
+from i2igalip_cli.domains import Domain
+from i2igalip_cli.errors import DatasetError
+from i2igalip_cli.volumes.volume import Array
+
+FORMAT = 1
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """The slices of one volume.
+
+    Attributes:
+        subject: Whom it shows.
+        domain: Name of its domain.
+        split: train, val or test.
+        file: Of the slices, relative to the dataset.
+        source: The raw file it was cut from.
+        shape: (N, H, W).
+        first: Index in the volume of the first slice kept.
+        window: Intensities (low, high) that became 0 and 1.
+        spacing_mm: Distance between rows and between columns.
+    """
+
+    subject: str
+    domain: str
+    split: Split
+    file: str
+    source: str
+    shape: tuple[int, int, int]
+    first: int
+    window: tuple[float, float]
+    spacing_mm: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetIndex:
+    """What `index.json` holds."""
+
+    domains: tuple[Domain, ...]
+    policy: IntensityPolicy
+    plane: Plane
+    multiple: int
+    shards: tuple[Shard, ...]
+
+    def write(self, folder: Path) -> None:
+        """Write the index; a dataset without one is unfinished."""
+        values = {"format": FORMAT, **asdict(self)}
+        (folder / "index.json").write_text(json.dumps(values, indent=1), encoding="utf-8")
+
+
+def read_index(folder: Path) -> DatasetIndex:
+    """Read a prepared dataset's index.
+
+    Raises:
+        DatasetError: There is none, it is damaged, or of a newer format.
+    """
+    path = folder / "index.json"
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if values.pop("format") > FORMAT:
+            raise DatasetError(f"{path}: made by a newer i2igalip; update this one")
+        return DatasetIndex(
+            domains=tuple(from_dict(Domain, row) for row in values["domains"]),
+            policy=from_dict(IntensityPolicy, values["policy"]),
+            plane=values["plane"],
+            multiple=values["multiple"],
+            shards=tuple(from_dict(Shard, row) for row in values["shards"]),
+        )
+    except OSError as error:
+        raise DatasetError(f"{folder}: not a prepared dataset; make one with prepare") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(f"{path}: damaged ({error}); prepare it again") from error
+
+
+class SliceDataset:
+    """The slices of one split over all domains, one flat order.
+
+    Args:
+        folder: A prepared dataset.
+        split: Which part of it.
+        multiple: Height and width are padded to a multiple of this as well.
+
+    Raises:
+        DatasetError: Not a prepared dataset, or the split holds no slices.
+    """
+
+    def __init__(self, folder: Path, split: Split, multiple: int = 1) -> None:
+        self.index = read_index(folder)
+        self.folder = folder
+        self.split = split
+        self.shards = [shard for shard in self.index.shards if shard.split == split]
+        if not self.shards:
+            raise DatasetError(f"{folder}: no slices for {split}; prepare it with more subjects")
+        self._maps = [self._open(shard) for shard in self.shards]
+        names = [domain.name for domain in self.index.domains]
+        counts = [shard.shape[0] for shard in self.shards]
+        self.domains = np.repeat([names.index(shard.domain) for shard in self.shards], counts)
+        self._shard_of = np.repeat(np.arange(len(counts)), counts)
+        self._slice_of = np.concatenate([np.arange(count) for count in counts])
+        step = int(np.lcm(multiple, self.index.multiple))
+        # One size for all splits, so that a batch of any of them fits the same network.
+        self.side = tuple(
+            -(-max(shard.shape[axis] for shard in self.index.shards) // step) * step
+            for axis in (1, 2)
+        )
+
+    def _open(self, shard: Shard) -> npt.NDArray[np.float16]:
+        path = self.folder / shard.file
+        try:
+            opened = np.load(path, mmap_mode="r")
+        except (OSError, ValueError) as error:
+            raise DatasetError(f"{path}: absent or damaged; prepare the dataset again") from error
+        if opened.shape != shard.shape:
+            raise DatasetError(f"{path}: shape {opened.shape}, the index says {shard.shape}")
+        slices: npt.NDArray[np.float16] = opened
+        return slices
+
+    def __len__(self) -> int:
+        """Slices of all domains."""
+        return len(self.domains)
+
+    def read(self, numbers: Sequence[int] | npt.NDArray[np.int64]) -> Array:
+        """Slices by number: (N, 1, H, W) float32 in [0, 1], zeros around the smaller ones."""
+        height, width = self.side
+        out = np.zeros((len(numbers), 1, height, width), np.float32)
+        for row, number in enumerate(numbers):
+            piece = self._maps[self._shard_of[number]][self._slice_of[number]]
+            top, left = (height - piece.shape[0]) // 2, (width - piece.shape[1]) // 2
+            out[row, 0, top : top + piece.shape[0], left : left + piece.shape[1]] = piece
+        return out
+
+    def place(self, number: int) -> float:
+        """Where a slice lies among the kept slices of its volume: 0 first, 1 last."""
+        last = self.shards[self._shard_of[number]].shape[0] - 1
+        return float(self._slice_of[number] / max(last, 1))
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the index, for a checkpoint's provenance."""
+        return hashlib.sha256((self.folder / "index.json").read_bytes()).hexdigest()

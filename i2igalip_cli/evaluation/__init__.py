@@ -1,0 +1,1 @@
+"""Room 5, evaluation: arrays in, numbers and pictures out."""
