@@ -129,12 +129,8 @@ def bend(anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
     for axis, angle in enumerate(angles):
         i, j = [a for a in range(3) if a != axis]
         plane = np.eye(3)
-        plane[[i, i, j, j], [i, j, i, j]] = (
-            np.cos(angle),
-            -np.sin(angle),
-            np.sin(angle),
-            np.cos(angle),
-        )
+        plane[[i, j], [i, j]] = np.cos(angle)
+        plane[i, j], plane[j, i] = -np.sin(angle), np.sin(angle)
         turn = turn @ plane
     size = turn @ np.diag(rng.uniform(0.95, 1.10, 3))  # above 1 samples wider: a smaller head
     places = np.tensordot(size, grid - centre, 1) + centre + rng.uniform(-1, 1, (3, 1, 1, 1))
@@ -152,7 +148,6 @@ def bend(anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
 
 def change_cortex(tissues: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Thicken or thin the cortex: shift the odds of grey against white and of CSF against grey."""
-    csf, grey, white = tissues
     brain = tissues.sum(axis=0)
     parts = np.clip(tissues / np.maximum(brain, 1e-6), 1e-4, 1)
     odds = np.log(parts)

@@ -21,7 +21,9 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from scipy import ndimage
 
+from i2igalip_cli.config import TrainConfig
 from i2igalip_cli.domains import Domain
+from i2igalip_cli.engine.augmentation import augment
 from i2igalip_cli.engine.dataset import SliceDataset
 from i2igalip_cli.networks.text_image_encoder import TextImageEncoder
 
@@ -37,6 +39,8 @@ MODEL = {
     },
 }
 PREPROCESSING = {"mean": [0.2, 0.2, 0.2], "std": [0.3, 0.3, 0.3], "interpolation": "bicubic"}
+# What the generator's training shows the encoder: other scales, and windows of slices.
+AUGMENTATION = TrainConfig(mirror=True, zoom=2.5)
 LEVELS = ("at the level of the cerebellum", "at the level of the ventricles", "near the vertex")
 QUALITIES = ("", "blurred", "noisy")
 PHRASES = {
@@ -101,13 +105,11 @@ def draw(
         quality = str(rng.choice(QUALITIES, p=(0.6, 0.2, 0.2)))
         level = min(int(3 * data.place(int(number))), 2)
         slices[row, 0] = degrade(slices[row, 0], quality, rng)
-        if rng.random() < 0.5:
-            slices[row] = slices[row, :, :, ::-1].copy()
         shown.append(Content(domain.name, quality, level))
         said.append(Content(domain.name, quality, level if rng.random() < 0.4 else None))
         captions.append(say(said[-1], domain, rng))
     fits = torch.tensor([[s.fits(w) for s in said] for w in shown], dtype=torch.float32)
-    return torch.from_numpy(slices), captions, fits
+    return augment(torch.from_numpy(slices), AUGMENTATION, rng), captions, fits
 
 
 def contrast_accuracy(encoder: TextImageEncoder, data: SliceDataset) -> float:
@@ -137,7 +139,7 @@ def main() -> None:
     parser.add_argument("dataset", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--batch", type=int, default=48)
+    parser.add_argument("--batch", type=int, default=40)
     options = parser.parse_args()
     torch.manual_seed(0)
     rng = np.random.default_rng(0)

@@ -168,6 +168,8 @@ class TrainConfig:
         learning_rate: Of both Adams; constant for half of the run, then linear to 0.
         betas: Of both Adams.
         ema_decay: Decay a step of the averaged generator.
+        crop: Height and width of a random window of each slice; () takes whole slices, as in the
+            paper.
         zoom: Slices are magnified by up to this factor and cropped; 1 is off, as in the paper.
         mirror: Mirror half of the slices left-right; off in the paper.
         precision: Arithmetic of the networks: bfloat16 autocast or float32.
@@ -188,6 +190,7 @@ class TrainConfig:
     learning_rate: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.99)
     ema_decay: float = 0.99
+    crop: tuple[int, ...] = ()
     zoom: float = 1.0
     mirror: bool = False
     precision: Precision = "float32"
@@ -205,6 +208,15 @@ class TrainConfig:
                 (self.batch < 1, f"batch = {self.batch}: at least 1"),
                 (self.learning_rate <= 0, f"learning_rate = {self.learning_rate}: above 0"),
                 (not 0 <= self.ema_decay < 1, f"ema_decay = {self.ema_decay}: from 0 to below 1"),
+                (
+                    bool(self.crop) and (len(self.crop) != 2 or min(self.crop) < 1),
+                    f"crop = {list(self.crop)}: height and width, or nothing",
+                ),
+                (
+                    any(side % self.generator.side_multiple for side in self.crop),
+                    f"crop = {list(self.crop)}: multiples of {self.generator.side_multiple}, "
+                    "which the generator halves",
+                ),
                 (self.zoom < 1, f"zoom = {self.zoom}: at least 1"),
                 (
                     self.precision not in ("float32", "bfloat16"),

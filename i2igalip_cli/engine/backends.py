@@ -57,7 +57,7 @@ class TorchBackend:
             raise ConfigError(
                 f"{checkpoint.name} can't run on {device or 'this machine'}: {reason}"
             ) from error
-        self.method.exported.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+        self.method.exported.to(memory_format=torch.channels_last)
 
     def __call__(self, slices: Array, source: Domain | None, target: Domain) -> Array:
         """Translate slices (N, 1, H, W) in micro-batches; the last one is filled with zeros."""

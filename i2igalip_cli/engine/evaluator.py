@@ -143,7 +143,8 @@ def evaluate_paths(
                     f"{path}: below 0; the fixed protocol cuts there (CT: give --range)"
                 )
         try:
-            scores = evaluate(*volumes, None if outline is None else load_volume(outline), scale)
+            where = None if outline is None else load_volume(outline)
+            scores = evaluate(volumes[0], volumes[1], where, scale)
         except GalipError as error:
             raise type(error)(f"{ours} against {theirs}: {error}") from error
         rows.append(VolumeRow(name=name, scores=scores))

@@ -131,9 +131,8 @@ def split_subjects(
     by_folder: dict[str, Split] = {}
     for volume in volumes:
         named = [split for split in SPLITS if split in volume.folders]
-        if len(named) == 1:
-            if by_folder.setdefault(volume.subject, named[0]) != named[0]:
-                raise DatasetError(f"subject {volume.subject} lies in two splits' folders")
+        if len(named) == 1 and by_folder.setdefault(volume.subject, named[0]) != named[0]:
+            raise DatasetError(f"subject {volume.subject} lies in two splits' folders")
     subjects = sorted({volume.subject for volume in volumes})
     if by_folder:
         homeless = [subject for subject in subjects if subject not in by_folder]

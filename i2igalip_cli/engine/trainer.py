@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 import i2igalip_cli
 from i2igalip_cli import hub
 from i2igalip_cli.checkpoints import Checkpoint, save_checkpoint
 from i2igalip_cli.config import TrainConfig, to_dict
+from i2igalip_cli.engine.augmentation import augment
 from i2igalip_cli.engine.dataset import SliceDataset
 from i2igalip_cli.errors import CheckpointError, ConfigError, DatasetError
 from i2igalip_cli.evaluation.pictures import draw_panel, save_picture
@@ -55,6 +55,8 @@ class BatchSampler:
         ]
         if config.distinct_domains and any(len(others) == 0 for others in self._others):
             raise DatasetError("distinct_domains needs slices of at least two domains")
+        if any(crop > side for crop, side in zip(config.crop, data.side, strict=False)):
+            raise ConfigError(f"crop = {list(config.crop)}: slices are {list(data.side)}")
 
     @property
     def steps_per_epoch(self) -> int:
@@ -78,28 +80,11 @@ class BatchSampler:
         else:
             second = self._shuffled(step, 1)
         return UnpairedBatch(
-            first=self._augment(torch.from_numpy(self.data.read(first)), rng),
+            first=augment(torch.from_numpy(self.data.read(first)), self.config, rng),
             first_domains=torch.from_numpy(self.data.domains[first]),
-            second=self._augment(torch.from_numpy(self.data.read(second)), rng),
+            second=augment(torch.from_numpy(self.data.read(second)), self.config, rng),
             second_domains=torch.from_numpy(self.data.domains[second]),
         )
-
-    def _augment(self, slices: Tensor, rng: np.random.Generator) -> Tensor:
-        """Magnify half of the slices by up to `zoom` and mirror half, as the run asks."""
-        number = len(slices)
-        if self.config.mirror:
-            mirrored = torch.from_numpy(rng.random(number) < 0.5).view(-1, 1, 1, 1)
-            slices = torch.where(mirrored, slices.flip(3), slices)
-        if self.config.zoom > 1:
-            zoom = np.where(rng.random(number) < 0.5, rng.uniform(1, self.config.zoom, number), 1)
-            shift = rng.uniform(-1, 1, (number, 2)) * (1 - 1 / zoom)[:, None] * 0.5
-            theta = np.zeros((number, 2, 3), np.float32)
-            theta[:, 0, 0] = theta[:, 1, 1] = 1 / zoom
-            theta[:, :, 2] = shift
-            grid = F.affine_grid(torch.from_numpy(theta), list(slices.shape), align_corners=False)
-            zoomed = F.grid_sample(slices, grid, align_corners=False)
-            slices = torch.where(torch.from_numpy(zoom > 1).view(-1, 1, 1, 1), zoomed, slices)
-        return slices
 
 
 def learning_rate_factor(step: int, steps: int) -> float:
@@ -149,9 +134,9 @@ class Trainer:
         self.method: Method = METHODS[config.method](
             self.config, self.index.domains, captions, encoder
         ).to(self.device)
-        self.method.exported.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.method.exported.to(memory_format=torch.channels_last)
         self.average = {k: v.clone() for k, v in self.method.exported.state_dict().items()}
-        self.provenance = {
+        self.provenance: dict[str, Any] = {
             "version": i2igalip_cli.__version__,
             "dataset_sha256": self.data.fingerprint(),
             "encoder": config.encoder,

@@ -1,4 +1,4 @@
-"""Volume -> [0, 1] -> slices -> generator -> slices -> the same grid in the target's intensities."""
+"""Volume -> [0, 1] -> slices -> generator -> slices -> the same grid, the target's scale."""
 
 import time
 from collections.abc import Callable

@@ -4,7 +4,7 @@ A protocol is one function and one line in `PROTOCOLS`.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -50,7 +50,7 @@ class Scale:
     """
 
     value_range: tuple[float, float] | None = None
-    policy: IntensityPolicy = IntensityPolicy()
+    policy: IntensityPolicy = field(default_factory=IntensityPolicy)
 
     def __post_init__(self) -> None:
         """Refuse an empty range.

@@ -87,7 +87,7 @@ class Discriminator(nn.Module):
             Logits of all heads, (N, heads x L) float32, in the order of the slices.
         """
         order, logits = [], []
-        for domain in domains.unique().tolist():
+        for domain in sorted(set(domains.tolist())):
             chosen = (domains == domain).nonzero()[:, 0]  # -> (n,)
             judged = [
                 head(tokens[chosen], captions[chosen])

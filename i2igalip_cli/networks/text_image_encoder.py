@@ -6,6 +6,7 @@ Everything a method needs of a slice comes from one image pass.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -47,9 +48,11 @@ class TextImageEncoder(nn.Module):
         super().__init__()
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
-        settings = model.visual.preprocess_cfg
-        size = model.visual.image_size
+        tower: Any = model.visual  # open_clip's towers have no common type
+        settings, size = tower.preprocess_cfg, tower.image_size
         self.side: int = size[0] if isinstance(size, tuple) else size
+        self.depth: int = len(tower.transformer.resblocks)  # blocks of the image tower
+        self.width: int = tower.transformer.width  # channels of a patch token
         self.register_buffer("mean", torch.tensor(settings["mean"]).view(1, 3, 1, 1))
         self.register_buffer("deviation", torch.tensor(settings["std"]).view(1, 3, 1, 1))
 
@@ -70,16 +73,6 @@ class TextImageEncoder(nn.Module):
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise CheckpointError(f"{folder}: open_clip can't load it ({reason})") from error
 
-    @property
-    def depth(self) -> int:
-        """Blocks of the image tower."""
-        return len(self.model.visual.transformer.resblocks)
-
-    @property
-    def width(self) -> int:
-        """Channels of a patch token."""
-        return int(self.model.visual.transformer.width)
-
     def train(self, mode: bool = True) -> "TextImageEncoder":
         """Stay in evaluation mode: the encoder is frozen."""
         return super().train(False)
@@ -88,7 +81,8 @@ class TextImageEncoder(nn.Module):
     def encode_captions(self, captions: Sequence[str]) -> Tensor:
         """Embed captions: (N, E) float32, unit length."""
         tokens = self.tokenizer(list(captions)).to(self.mean.device)
-        embedding: Tensor = self.model.encode_text(tokens, normalize=True).float()
+        model: Any = self.model
+        embedding: Tensor = model.encode_text(tokens, normalize=True).float()
         return embedding
 
     def forward(self, slices: Tensor, blocks: Sequence[int] = ()) -> ImageFeatures:
@@ -102,7 +96,8 @@ class TextImageEncoder(nn.Module):
         image = (sized.expand(-1, 3, -1, -1) - self.mean) / self.deviation  # -> (N, 3, S, S)
         last = list(range(self.depth - CLASS_BLOCKS, self.depth))
         indices = sorted({*blocks, *last})
-        seen = self.model.visual.forward_intermediates(
+        tower: Any = self.model.visual
+        seen = tower.forward_intermediates(
             image,
             indices=indices,
             normalize_intermediates=True,

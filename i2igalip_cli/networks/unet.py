@@ -93,7 +93,7 @@ class Generator(nn.Module):
                 up.append(Stage(layers))
         self.output_blocks = nn.ModuleList(up)
         self.out = nn.Sequential(
-            nn.GroupNorm(c.norm_groups, channels), nn.SiLU(), nn.Conv2d(c.width, 1, 3, padding=1)
+            nn.GroupNorm(c.norm_groups, channels), nn.SiLU(), nn.Conv2d(channels, 1, 3, padding=1)
         )
 
     def _initialise(self) -> None:
