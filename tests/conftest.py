@@ -1,0 +1,134 @@
+"""What many tests need: small heads, a prepared dataset, a tiny encoder, a tiny checkpoint."""
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from i2igalip_cli.checkpoints import Checkpoint, save_checkpoint
+from i2igalip_cli.config import GeneratorConfig, HeadConfig, IntensityPolicy, TrainConfig
+from i2igalip_cli.domains import DOMAINS
+
+TINY_GENERATOR = GeneratorConfig(
+    context=16,
+    width=8,
+    multipliers=(1, 2),
+    residual_blocks=1,
+    attention_reductions=(2,),
+    head_width=8,
+    embedding=8,
+    norm_groups=4,
+)
+OBLIQUE = np.array([[1.9, 0.2, 0, -20], [-0.2, 1.9, 0.1, -25], [0, -0.1, 3.0, -15], [0, 0, 0, 1.0]])
+LEVELS = {"T1": (300, 700), "T2": (900, 250), "PD": (600, 500)}  # core, shell
+
+
+def head(contrast: str = "T1", seed: int = 0, shape=(20, 24, 9)) -> np.ndarray:
+    """An ellipsoid shell around a core in air, with noise; (I, J, K) float32."""
+    rng = np.random.default_rng(seed)
+    axes = [np.linspace(-1.2, 1.2, n) for n in shape]
+    radius = np.sqrt(sum(a**2 for a in np.meshgrid(*axes, indexing="ij")))
+    core, shell = LEVELS[contrast]
+    clean = np.where(radius < 0.5, core, np.where(radius < 1, shell, 0))
+    noisy = clean * (1 + 0.05 * rng.standard_normal(shape))
+    return np.where(radius < 1, noisy, 0).astype(np.float32)
+
+
+def write_head(path: Path, contrast: str = "T1", seed: int = 0, **kwargs) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(head(contrast, seed, **kwargs), OBLIQUE), path)
+    return path
+
+
+@pytest.fixture
+def t1(tmp_path: Path) -> Path:
+    return write_head(tmp_path / "in.nii.gz")
+
+
+@pytest.fixture(scope="session")
+def raw(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("raw")
+    for subject in range(5):
+        for contrast in LEVELS:
+            write_head(folder / f"sub-{subject}_{contrast}.nii.gz", contrast, seed=subject)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dataset(raw: Path, tmp_path_factory) -> Path:
+    from i2igalip_cli.engine.prepare import prepare
+
+    out = tmp_path_factory.mktemp("prepared") / "dataset"
+    prepare(raw, out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def encoder_folder(tmp_path_factory) -> Path:
+    """An open_clip folder with random weights, of the shipped encoder's layout."""
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    folder = tmp_path_factory.mktemp("encoder")
+    vision = {"image_size": 32, "layers": 5, "width": 32, "head_width": 16, "patch_size": 8}
+    text = {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
+    config = {
+        "model_cfg": {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text},
+        "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3},
+    }
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+    tensors = {k: v.contiguous() for k, v in model.state_dict().items() if k != "attn_mask"}
+    save_file(tensors, folder / "open_clip_model.safetensors")
+    return folder
+
+
+def tiny_config(encoder: Path | str = "demo", **changes) -> TrainConfig:
+    settings = {
+        "encoder": str(encoder),
+        "generator": TINY_GENERATOR,
+        "heads": HeadConfig(blocks=(1, 4), kernel=3, projection=8),
+        "steps": 4,
+        "batch": 2,
+        "preview_every": 2,
+        "save_every": 2,
+    }
+    return TrainConfig(**{**settings, **changes})
+
+
+def make_checkpoint(**changes) -> Checkpoint:
+    from i2igalip_cli.networks.unet import Generator
+
+    captions = np.random.default_rng(0).standard_normal((3, 16)).astype(np.float32)
+    generator = Generator(TINY_GENERATOR, seed=1)
+    state = {f"generator.{k}": v.numpy().copy() for k, v in generator.state_dict().items()}
+    # The fresh network's last convolution is nearly zero; a larger one makes outputs differ.
+    state["generator.out.2.weight"] *= 10
+    values = {
+        "config": tiny_config(),
+        "domains": tuple(DOMAINS[name] for name in ("T1", "T2", "PD")),
+        "captions": captions / np.linalg.norm(captions, axis=1, keepdims=True),
+        "policy": IntensityPolicy(),
+        "plane": "axial",
+        "spacing_mm": (1.9, 1.9),
+        "provenance": {"steps": 0},
+        "tensors": state,
+        "name": "tiny",
+    }
+    return Checkpoint(**{**values, **changes})
+
+
+@pytest.fixture
+def checkpoint() -> Checkpoint:
+    return make_checkpoint()
+
+
+@pytest.fixture
+def checkpoint_file(checkpoint, tmp_path) -> Path:
+    save_checkpoint(checkpoint, tmp_path / "tiny.safetensors")
+    return tmp_path / "tiny.safetensors"

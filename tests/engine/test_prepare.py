@@ -1,0 +1,205 @@
+"""Raw folders become datasets: every slice in its place, every subject in one split."""
+
+import numpy as np
+import pytest
+from conftest import head, write_head
+
+from i2igalip_cli.config import IntensityPolicy
+from i2igalip_cli.engine.dataset import SPLITS, SliceDataset, read_index
+from i2igalip_cli.engine.prepare import (
+    find_volumes,
+    parse_patterns,
+    prepare,
+    split_subjects,
+)
+from i2igalip_cli.errors import ConfigError, DatasetError, VolumeError
+
+ALL = {name: f"*{name}*" for name in ("T1", "T2", "PD")}
+
+
+def test_every_subject_lies_in_one_split_and_every_domain_is_there(dataset) -> None:
+    index = read_index(dataset)
+    assert [domain.name for domain in index.domains] == ["T1", "T2", "PD"]
+    splits: dict[str, set[str]] = {}
+    for shard in index.shards:
+        splits.setdefault(shard.subject, set()).add(shard.split)
+    assert sorted(splits) == [f"sub-{n}" for n in range(5)]
+    assert all(len(found) == 1 for found in splits.values())
+    assert len(index.shards) == 15
+
+
+def test_slices_are_the_volumes_in_the_unit_range(dataset, raw) -> None:
+    shard = next(s for s in read_index(dataset).shards if s.source == "sub-3_T2.nii.gz")
+    slices = np.load(dataset / shard.file)
+    assert slices.shape == shard.shape
+    array = head("T2", seed=3)
+    foreground = array[array > array.mean()]
+    assert shard.window == (0.0, pytest.approx(np.percentile(foreground, 99.5)))
+    k = shard.first + 2
+    # Rows of an axial slice run to posterior and columns to the left, against the axes of RAS+.
+    expected = np.clip(array[::-1, ::-1, k] / shard.window[1], 0, 1).T
+    np.testing.assert_allclose(slices[2].astype(np.float32), expected, atol=1e-3)
+
+
+def test_empty_ends_are_left_out(tmp_path) -> None:
+    path = write_head(tmp_path / "raw" / "a_T1.nii.gz", shape=(20, 24, 15))
+    prepare(path.parent, tmp_path / "out", patterns={"T1": "*T1*"}, shares=(1, 0, 0))
+    shard = read_index(tmp_path / "out").shards[0]
+    slices = np.load(tmp_path / "out" / shard.file)
+    assert shard.first > 0
+    assert slices.shape[0] < 15
+    assert (slices > 0).mean(axis=(1, 2)).min() >= 0.01
+
+
+def test_folders_named_after_splits_decide(tmp_path) -> None:
+    for split, subject in (("train", "a"), ("val", "b"), ("test", "c")):
+        write_head(tmp_path / "train" / "raw" / split / f"{subject}_T1.nii")
+    report = prepare(tmp_path / "train" / "raw", tmp_path / "out", patterns={"T1": "*T1*"})
+    assert {s.subject: s.split for s in report.index.shards} == {
+        "a": "train",
+        "b": "val",
+        "c": "test",
+    }
+    assert report.counts["T1"]["val"] == report.index.shards[1].shape[0]
+
+
+def test_a_subject_in_two_splits_or_none_is_refused(tmp_path) -> None:
+    write_head(tmp_path / "train" / "a_T1.nii")
+    write_head(tmp_path / "test" / "a_T2.nii", "T2")
+    with pytest.raises(DatasetError, match="two splits"):
+        split_subjects(find_volumes(tmp_path, ALL), (1, 0, 0), 0)
+    (tmp_path / "test" / "a_T2.nii").rename(tmp_path / "b_T2.nii")
+    with pytest.raises(DatasetError, match="none of the folders"):
+        split_subjects(find_volumes(tmp_path, ALL), (1, 0, 0), 0)
+
+
+def test_shares_deal_all_subjects(raw) -> None:
+    volumes = find_volumes(raw, ALL)
+    split = split_subjects(volumes, (0.6, 0.2, 0.2), seed=1)
+    assert [list(split.values()).count(name) for name in SPLITS] == [3, 1, 1]
+    assert split_subjects(volumes, (0.6, 0.2, 0.2), seed=1) == split
+    assert any(split_subjects(volumes, (0.6, 0.2, 0.2), seed=s) != split for s in range(2, 6))
+
+
+@pytest.mark.parametrize(
+    ("name", "subject"),
+    [("sub-01_T1w.nii.gz", "sub-01"), ("IXI002-Guys-0828-T1.nii.gz", "IXI002-Guys-0828")],
+)
+def test_the_subject_is_the_name_without_the_domain(tmp_path, name, subject) -> None:
+    write_head(tmp_path / name)
+    assert find_volumes(tmp_path, ALL)[0].subject == subject
+
+
+def test_a_name_that_is_the_domain_takes_its_folders(tmp_path) -> None:
+    write_head(tmp_path / "patient7" / "T1.nii")
+    assert find_volumes(tmp_path, ALL)[0].subject == "patient7"
+
+
+def test_two_volumes_of_one_subject_and_domain_are_refused_whole(tmp_path) -> None:
+    write_head(tmp_path / "raw" / "x" / "a_T1.nii")
+    write_head(tmp_path / "raw" / "y" / "a_T1.nii")
+    with pytest.raises(DatasetError, match="a second T1"):
+        prepare(tmp_path / "raw", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
+def test_a_constant_volume_is_named_and_nothing_is_left(tmp_path) -> None:
+    import nibabel as nib
+
+    (tmp_path / "raw").mkdir()
+    nib.save(nib.Nifti1Image(np.ones((9, 9, 9)), np.eye(4)), tmp_path / "raw" / "a_T1.nii")
+    with pytest.raises(VolumeError, match=r"a_T1\.nii: constant"):
+        prepare(tmp_path / "raw", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
+def test_not_finite_voxels_and_empty_volumes_are_reported(tmp_path) -> None:
+    import nibabel as nib
+
+    array = head()
+    array[0, 0, 0] = np.nan
+    (tmp_path / "raw").mkdir()
+    nib.save(nib.Nifti1Image(array, np.eye(4)), tmp_path / "raw" / "a_T1.nii")
+    speck = np.zeros((30, 30, 9), np.float32)
+    speck[15, 15, 4] = 5
+    nib.save(nib.Nifti1Image(speck, np.eye(4)), tmp_path / "raw" / "b_T1.nii")
+    report = prepare(tmp_path / "raw", tmp_path / "out", shares=(1, 0, 0))
+    assert any("1 voxels were not finite" in line for line in report.warnings)
+    assert any("b_T1.nii: no slice with foreground" in line for line in report.warnings)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"patterns": {"T9": "*T1*"}}, DatasetError, "unknown domain 'T9'"),
+        ({"patterns": {"T1": "*x*"}}, DatasetError, "no volumes fit"),
+        ({"patterns": {"T1": "*T1*", "T2": "*T*"}}, DatasetError, "narrow"),
+        ({"plane": "tilted"}, ConfigError, "axial"),
+    ],
+)
+def test_faults_are_named(raw, tmp_path, arguments, error, message) -> None:
+    with pytest.raises(error, match=message):
+        prepare(raw, tmp_path / "out", **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_in_the_way_and_no_input_are_refused(raw, tmp_path) -> None:
+    (tmp_path / "out").mkdir()
+    with pytest.raises(DatasetError, match="exists"):
+        prepare(raw, tmp_path / "out")
+    with pytest.raises(DatasetError, match="no such folder"):
+        prepare(tmp_path / "absent", tmp_path / "new")
+
+
+def test_patterns_from_the_command_line() -> None:
+    assert parse_patterns(["T1=*t1*", "CT=a=b"]) == {"T1": "*t1*", "CT": "a=b"}
+    for wrong in (["T1"], ["=x"], ["T1="], ["T1=a", "T1=b"]):
+        with pytest.raises(ConfigError, match="DOMAIN"):
+            parse_patterns(wrong)
+
+
+def test_coronal_slices_and_another_percentile(raw, tmp_path) -> None:
+    report = prepare(raw, tmp_path / "out", plane="coronal", policy=IntensityPolicy(percentile=90))
+    assert report.index.plane == "coronal"
+    assert report.index.shards[0].shape[1:] == (9, 20)
+    assert report.index.shards[0].spacing_mm == pytest.approx((3.0, 1.91), abs=0.02)
+
+
+def test_datasets_that_are_none_or_damaged_are_refused(dataset, tmp_path) -> None:
+    import json
+    import shutil
+
+    with pytest.raises(DatasetError, match="not a prepared dataset"):
+        read_index(tmp_path)
+    copy = tmp_path / "copy"
+    shutil.copytree(dataset, copy)
+    values = json.loads((copy / "index.json").read_text())
+    (copy / values["shards"][0]["file"]).write_bytes(b"x")
+    with pytest.raises(DatasetError, match="absent or damaged"):
+        SliceDataset(copy, values["shards"][0]["split"])
+    np.save(copy / values["shards"][0]["file"], np.zeros((1, 2, 3)))
+    with pytest.raises(DatasetError, match="the index says"):
+        SliceDataset(copy, values["shards"][0]["split"])
+    (copy / "index.json").write_text(json.dumps({**values, "format": 9}))
+    with pytest.raises(DatasetError, match="newer"):
+        read_index(copy)
+    (copy / "index.json").write_text("{")
+    with pytest.raises(DatasetError, match="damaged"):
+        read_index(copy)
+    (copy / "index.json").write_text(json.dumps({**values, "shards": []}))
+    with pytest.raises(DatasetError, match="no slices"):
+        SliceDataset(copy, "train")
+
+
+def test_reading_pads_to_one_size_and_keeps_the_order(dataset) -> None:
+    data = SliceDataset(dataset, "train", multiple=16)
+    assert all(side % 16 == 0 for side in data.side)
+    batch = data.read([0, len(data) - 1])
+    assert batch.shape == (2, 1, *data.side)
+    piece = np.load(dataset / data.shards[0].file)[0]
+    top, left = (data.side[0] - piece.shape[0]) // 2, (data.side[1] - piece.shape[1]) // 2
+    inside = batch[0, 0, top : top + piece.shape[0], left : left + piece.shape[1]]
+    np.testing.assert_array_equal(inside, piece.astype(np.float32))
+    assert batch[0].sum() == pytest.approx(piece.astype(np.float64).sum(), rel=1e-5)
+    assert data.place(0) == 0
+    assert data.place(len(data) - 1) == 1

@@ -1,0 +1,101 @@
+"""The contract of every method in the registry."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import TINY_GENERATOR, tiny_config
+
+from i2igalip_cli.domains import DOMAINS
+from i2igalip_cli.methods import METHODS, UnpairedBatch
+from i2igalip_cli.networks.text_image_encoder import TextImageEncoder
+
+NAMES = ("T1", "T2", "PD")
+
+
+@pytest.fixture(scope="module")
+def encoder(encoder_folder) -> TextImageEncoder:
+    return TextImageEncoder.from_folder(encoder_folder)
+
+
+def build(name: str, encoder, **changes):
+    domains = [DOMAINS[n] for n in NAMES]
+    captions = torch.nn.functional.normalize(torch.eye(3, 16) + 0.1, dim=1)
+    config = tiny_config(method=name, generator=replace(TINY_GENERATOR, domains=3), **changes)
+    return METHODS[name](config, domains, captions, encoder)
+
+
+def batch(seed: int = 0) -> UnpairedBatch:
+    draw = torch.Generator().manual_seed(seed)
+    first, second = (torch.rand(2, 1, 16, 12, generator=draw) for _ in range(2))
+    return UnpairedBatch(first, torch.tensor([0, 1]), second, torch.tensor([1, 2]))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", METHODS)
+def test_a_step_teaches_every_network_but_the_encoder(name, precision, encoder) -> None:
+    method = build(name, encoder, precision=precision)
+    frozen = {k: v.clone() for k, v in encoder.state_dict().items()}
+    before = {k: v.clone() for k, v in method.named_parameters() if not k.startswith("encoder.")}
+    for seed in range(3):  # a domain without slices in a step waits for the next
+        report = method.step(batch(seed))
+    assert all(torch.isfinite(loss) for loss in report.losses.values())
+    # The caption is one token, so attending to it is the same whatever the queries and keys are.
+    idle = ("attn2.to_q", "attn2.to_k", "norm2")
+    for key, tensor in method.named_parameters():
+        if not key.startswith("encoder.") and not any(name in key for name in idle):
+            assert not torch.equal(tensor, before[key]), f"{key} didn't learn"
+    for key, tensor in encoder.state_dict().items():
+        assert torch.equal(tensor, frozen[key]), f"{key} of the frozen encoder moved"
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_translate_keeps_shape_and_range(name, encoder) -> None:
+    method = build(name, None)
+    slices = torch.rand(3, 1, 16, 12)
+    for target in method.domains:
+        out = method.translate(slices, method.domains[0], target)
+        assert out.shape == slices.shape
+        assert out.min() >= 0
+        assert out.max() <= 1
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_is_seeded_and_leaves_the_global_random_state(name, encoder) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    one, two, other = (build(name, encoder, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(torch.rand(1), expected)
+    one.step(batch())
+    two.step(batch())
+    for key, tensor in one.trained_state().items():
+        assert torch.equal(tensor, two.trained_state()[key]), key
+    weight = "exported.generator.out.2.weight"
+    if weight in other.state_dict():
+        assert not torch.equal(other.state_dict()[weight], one.state_dict()[weight])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_trained_state_comes_back_whole(name, encoder) -> None:
+    one, two = build(name, encoder, seed=1), build(name, encoder, seed=2)
+    one.step(batch())
+    two.load_trained_state(one.trained_state())
+    for key, tensor in one.trained_state().items():
+        assert torch.equal(tensor, two.trained_state()[key]), key
+    assert not any(key.startswith("encoder.") for key in one.trained_state())
+    with pytest.raises(RuntimeError, match="missing"):
+        two.load_trained_state({})
+
+
+def test_the_weights_of_the_losses_reach_the_generator(encoder) -> None:
+    """With every weight 0 but the cycle's, doubling it doubles the generator's gradient."""
+    from i2igalip_cli.config import LossWeights
+
+    def gradient(cycle: float) -> torch.Tensor:
+        weights = LossWeights(adversarial=0, cycle=cycle, identity=0, clip=0, cls=0)
+        method = build("galip", encoder, weights=weights)
+        method.step(batch())
+        return method.exported["generator"].out[2].weight.grad
+
+    torch.testing.assert_close(gradient(20.0), 2 * gradient(10.0))
