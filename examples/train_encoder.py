@@ -4,8 +4,10 @@
 
 Contrastive training (Radford et al. 2021) on slices and captions. A caption names the contrast,
 and sometimes the level in the head; slices that were blurred or made noisy on the way are
-captioned so, which makes the features see image quality. A caption fits every slice that it
-describes, so rows and columns of the batch may have several right answers (Khosla et al. 2020).
+captioned so, which makes the features see image quality, and a slice of another contrast that was
+given this one's histogram is captioned as counterfeit, which makes them see which tissue is bright
+and which dark: the mistake that translation without pairs makes first. A caption fits every slice
+that it describes, so rows and columns of the batch may have several right answers (Khosla et al. 2020).
 OUT becomes a folder that open_clip loads as `local-dir:OUT`.
 """
 
@@ -20,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from scipy import ndimage
+from skimage.exposure import match_histograms
 
 from i2igalip_cli.config import TrainConfig
 from i2igalip_cli.domains import Domain
@@ -42,7 +45,8 @@ PREPROCESSING = {"mean": [0.2, 0.2, 0.2], "std": [0.3, 0.3, 0.3], "interpolation
 # What the generator's training shows the encoder: other scales, and windows of slices.
 AUGMENTATION = TrainConfig(mirror=True, zoom=2.5)
 LEVELS = ("at the level of the cerebellum", "at the level of the ventricles", "near the vertex")
-QUALITIES = ("", "blurred", "noisy")
+QUALITIES = ("", "blurred", "noisy", "counterfeit")
+SHARES = (0.45, 0.12, 0.13, 0.3)
 PHRASES = {
     "T1": ("T1-weighted", "T1 weighted", "T1w", "T1"),
     "T2": ("T2-weighted", "T2 weighted", "T2w", "T2"),
@@ -93,6 +97,14 @@ def degrade(slices: np.ndarray, quality: str, rng: np.random.Generator) -> np.nd
     return slices
 
 
+def disguise(slice_: np.ndarray, model: np.ndarray) -> np.ndarray:
+    """Give the foreground of a slice the histogram of another contrast's, order kept."""
+    inside, wanted = slice_ > 0, model[model > 0]
+    out = np.zeros_like(slice_)
+    out[inside] = match_histograms(slice_[inside], wanted)
+    return out
+
+
 def draw(
     data: SliceDataset, size: int, rng: np.random.Generator
 ) -> tuple[torch.Tensor, list[str], torch.Tensor]:
@@ -102,8 +114,11 @@ def draw(
     shown, said, captions = [], [], []
     for row, number in enumerate(numbers):
         domain = data.index.domains[data.domains[number]]
-        quality = str(rng.choice(QUALITIES, p=(0.6, 0.2, 0.2)))
+        quality = str(rng.choice(QUALITIES, p=SHARES))
         level = min(int(3 * data.place(int(number))), 2)
+        if quality == "counterfeit":
+            other = rng.choice(np.flatnonzero(data.domains != data.domains[number]))
+            slices[row, 0] = disguise(data.read([other])[0, 0], slices[row, 0])
         slices[row, 0] = degrade(slices[row, 0], quality, rng)
         shown.append(Content(domain.name, quality, level))
         said.append(Content(domain.name, quality, level if rng.random() < 0.4 else None))
@@ -140,6 +155,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch", type=int, default=40)
+    parser.add_argument("--start", type=Path, help="encoder folder to begin from")
     options = parser.parse_args()
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
@@ -148,6 +164,8 @@ def main() -> None:
     name = f"local-dir:{options.out}"
     model = open_clip.create_model(name, load_weights=False)
     encoder = TextImageEncoder(model, open_clip.get_tokenizer(name))
+    if options.start is not None:
+        model.load_state_dict(TextImageEncoder.from_folder(options.start).model.state_dict())
     model.requires_grad_(True)
     data = SliceDataset(options.dataset, "train")
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)

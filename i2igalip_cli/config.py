@@ -165,7 +165,8 @@ class TrainConfig:
         batch: Pairs of slices in a step.
         distinct_domains: The two slices of a pair are of different domains; off in the paper,
             where both are drawn from all domains.
-        learning_rate: Of both Adams; constant for half of the run, then linear to 0.
+        learning_rate: Of the generator's Adam; constant for half of the run, then linear to 0.
+        discriminator_rate: Of the discriminator's Adam, likewise; the paper's is the same.
         betas: Of both Adams.
         ema_decay: Decay a step of the averaged generator.
         crop: Height and width of a random window of each slice; () takes whole slices, as in the
@@ -188,6 +189,7 @@ class TrainConfig:
     batch: int = 4
     distinct_domains: bool = False
     learning_rate: float = 2e-4
+    discriminator_rate: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.99)
     ema_decay: float = 0.99
     crop: tuple[int, ...] = ()
@@ -206,7 +208,11 @@ class TrainConfig:
                 (self.epochs < 1, f"epochs = {self.epochs}: at least 1"),
                 (self.steps < 0, f"steps = {self.steps}: at least 0"),
                 (self.batch < 1, f"batch = {self.batch}: at least 1"),
-                (self.learning_rate <= 0, f"learning_rate = {self.learning_rate}: above 0"),
+                (
+                    min(self.learning_rate, self.discriminator_rate) <= 0,
+                    f"learning_rate = {self.learning_rate}, "
+                    f"discriminator_rate = {self.discriminator_rate}: above 0",
+                ),
                 (not 0 <= self.ema_decay < 1, f"ema_decay = {self.ema_decay}: from 0 to below 1"),
                 (
                     bool(self.crop) and (len(self.crop) != 2 or min(self.crop) < 1),

@@ -177,10 +177,10 @@ class Trainer:
 
     def train_step(self) -> Mapping[str, Tensor]:
         """One step of the method, the schedule and the average; returns the losses."""
-        rate = self.config.learning_rate * learning_rate_factor(self.step, self.steps)
+        factor = learning_rate_factor(self.step, self.steps)
         for optimizer in self.method.optimizers.values():
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
         batch = self.sampler.draw(self.step)
         moved = {name: tensor.to(self.device) for name, tensor in vars(batch).items()}
         report = self.method.step(UnpairedBatch(**moved))

@@ -35,14 +35,12 @@ class Galip(Method):
                 len(self.domains), encoder.width, captions.shape[1], config.heads, config.seed + 1
             )
             self.optimizers = {
-                "generator": self._adam(generator),
-                "discriminator": self._adam(self.discriminator),
+                "generator": self._adam(generator, config.learning_rate),
+                "discriminator": self._adam(self.discriminator, config.discriminator_rate),
             }
 
-    def _adam(self, network: nn.Module) -> torch.optim.Adam:
-        return torch.optim.Adam(
-            network.parameters(), lr=self.config.learning_rate, betas=self.config.betas
-        )
+    def _adam(self, network: nn.Module, rate: float) -> torch.optim.Adam:
+        return torch.optim.Adam(network.parameters(), lr=rate, betas=self.config.betas)
 
     def _generate(self, slices: Tensor, domains: Tensor) -> Tensor:
         """Translate slices (N, 1, H, W), each into its domain (N,)."""
