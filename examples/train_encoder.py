@@ -7,7 +7,8 @@ and sometimes the level in the head; slices that were blurred or made noisy on t
 captioned so, which makes the features see image quality, and a slice of another contrast that was
 given this one's histogram is captioned as counterfeit, which makes them see which tissue is bright
 and which dark: the mistake that translation without pairs makes first. A caption fits every slice
-that it describes, so rows and columns of the batch may have several right answers (Khosla et al. 2020).
+that it describes, so rows and columns of the batch may have several right answers (Khosla et al.
+2020).
 OUT becomes a folder that open_clip loads as `local-dir:OUT`.
 """
 

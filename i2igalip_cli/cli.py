@@ -17,6 +17,8 @@ import i2igalip_cli
 from i2igalip_cli.errors import ConfigError, GalipError, VolumeError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from i2igalip_cli.engine.evaluator import EvaluationReport
     from i2igalip_cli.engine.translator import Translation
     from i2igalip_cli.volumes import Volume
@@ -34,15 +36,15 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to std
 
 
 def main() -> None:
-    """Run the program: a fault of the input is one red line and exit code 1."""
+    """Run the program: a fault of the input is one red line and exit code 1.
+
+    Typer itself ends a wrong command line with 2 and an interrupt with 130.
+    """
     try:
         app()
     except GalipError as error:
         _say(f"[bold red]Error:[/] {_plain(str(error))}")
         sys.exit(1)
-    except KeyboardInterrupt:
-        _say("interrupted")
-        sys.exit(130)
 
 
 def _plain(text: str) -> str:
@@ -305,7 +307,6 @@ def evaluate(
 
 
 def _print_table(report: "EvaluationReport") -> None:
-    from rich.console import Console
     from rich.table import Table
 
     columns = (("paper", "psnr"), ("paper", "ssim"), ("fixed", "psnr"), ("fixed", "ssim"))
@@ -322,7 +323,15 @@ def _print_table(report: "EvaluationReport") -> None:
         *(_mean(report.summary(p, m), 2) for p, m in columns),
         _mean(report.summary("fixed", "mae"), 4),
     )
-    Console(soft_wrap=True).print(table)
+    _print_table_whole(table)
+
+
+def _print_table_whole(table: "Table") -> None:
+    """Print a table without cutting names, however narrow the terminal or the log is."""
+    from rich.console import Console
+
+    wanted = Console(width=10_000).measure(table).maximum
+    Console(width=max(Console().width, wanted)).print(table)
 
 
 def _mean(summary: tuple[float, float] | None, digits: int) -> str:
@@ -354,7 +363,6 @@ def download_weights(
 
         _print_json([asdict(entry) for entry in entries])
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("name", "kind", "MB", "SHA-256", "what it is")
@@ -362,4 +370,4 @@ def download_weights(
         label = f"{entry.name} (default)" if entry.default else entry.name
         size = f"{entry.size / 1e6:.1f}"
         table.add_row(label, entry.kind, size, entry.sha256[:12], entry.description)
-    Console(soft_wrap=True).print(table)
+    _print_table_whole(table)

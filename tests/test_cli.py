@@ -305,7 +305,7 @@ def test_an_interrupt_is_quiet(run, monkeypatch, t1) -> None:
     monkeypatch.setattr("i2igalip_cli.checkpoints.load_checkpoint", interrupt)
     result = run("translate", t1, "--to", "T2")
     assert result.code == 130
-    assert result.err == "interrupted\n"
+    assert "Traceback" not in result.err
 
 
 def test_version_and_help() -> None:
