@@ -1,0 +1,51 @@
+"""Draw the README's picture: a test subject in all six directions, with its references.
+
+python examples/picture.py SIMULATED OUT.png [--subject 0]
+"""
+
+import argparse
+from pathlib import Path
+
+from i2igalip_cli import load_checkpoint, load_volume, translate
+from i2igalip_cli.config import IntensityPolicy
+from i2igalip_cli.evaluation.pictures import draw_panel, save_picture
+from i2igalip_cli.volumes.intensity import find_window
+from i2igalip_cli.volumes.slicing import SliceStack
+
+CONTRASTS = ("T1", "T2", "PD")
+
+
+def main() -> None:
+    """Draw the picture."""
+    parser = argparse.ArgumentParser(description="Draw a test subject in all directions.")
+    parser.add_argument("simulated", type=Path, help="what simulate_brains.py wrote")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--subject", type=int, default=0)
+    options = parser.parse_args()
+    checkpoint = load_checkpoint()
+    folder = options.simulated / "cohort" / "test"
+    name = sorted(folder.glob("*_T1.nii.gz"))[options.subject].name.split("_")[0]
+    volumes = {c: load_volume(folder / f"{name}_{c}.nii.gz") for c in CONTRASTS}
+    rows = []
+    for source, volume in volumes.items():
+        row = [volume]
+        for target in CONTRASTS:
+            if target != source:
+                row += [translate(volume, to=target, weights=checkpoint), volumes[target]]
+        rows.append(row)
+    titles = ["source", "translated", "reference", "translated", "reference"]
+    labels = [" to ".join((s, ", ".join(t for t in CONTRASTS if t != s))) for s in CONTRASTS]
+    pictures = []
+    for row in rows:
+        stacks = []
+        for volume in row:
+            window = find_window(volume.array, None, IntensityPolicy())
+            unit = volume.with_array(window.to_unit(volume.array))
+            stacks.append(SliceStack.from_volume(unit, "axial").slices)
+        middle = len(stacks[0]) * 45 // 100
+        pictures.append([stack[middle, 0] for stack in stacks])
+    save_picture(draw_panel(pictures, titles, labels, scale=1.6), options.out)
+
+
+if __name__ == "__main__":
+    main()
