@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from i2igalip_cli import Volume, evaluate, load_checkpoint, load_volume
+from i2igalip_cli import evaluate, load_checkpoint, load_volume
 from i2igalip_cli.config import IntensityPolicy
 from i2igalip_cli.engine.translator import translate_volume
+from i2igalip_cli.volumes import Volume
 from i2igalip_cli.volumes.intensity import find_window
 
 CONTRASTS = ("T1", "T2", "PD")
