@@ -6,15 +6,16 @@ the paper's (I2I-Galip, MIDL 2025); `examples/demo.toml` holds those of the ship
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 from i2igalip_cli.errors import ConfigError
 
 Plane = Literal["axial", "coronal", "sagittal"]
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "float16"]
+CaptionContext = Literal["pooled", "tokens"]
 
 _Config = TypeVar("_Config")
 
@@ -116,13 +117,18 @@ class HeadConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LossWeights:
-    """Weights of the generator's losses (section 4.1 of the paper: cycle 10, the others 1)."""
+    """Weights of the generator's losses (section 4.1 of the paper: cycle 10, the others 1).
+
+    `paired` isn't in the paper, hence 0: the L1 distance to the true slice of the target domain,
+    for slices whose registered partner the dataset's index knows.
+    """
 
     adversarial: float = 1.0
     cycle: float = 10.0
     identity: float = 1.0
     clip: float = 1.0
     cls: float = 1.0
+    paired: float = 0.0
 
     def __post_init__(self) -> None:
         """Report negative weights."""
@@ -156,13 +162,21 @@ class TrainConfig:
 
     Attributes:
         method: Name in `METHODS`.
-        encoder: Text-image encoder: "demo" (shipped) or an open_clip folder.
+        encoder: Text-image encoder: "biomedclip" (the paper's), "demo" (shipped), an open_clip
+            folder or an open_clip name.
+        captions: Captions by domain, over the dataset's.
+        domains: The only domains to train on; () takes all of the dataset.
+        caption_context: What the generator attends to: the pooled embedding as one token (the
+            paper's 13.2 M parameters) or every caption token of the text tower (14.1 M).
         generator: Sizes of the generator; domains and context are set by dataset and encoder.
         heads: The discriminator's heads.
         weights: Weights of the losses.
         epochs: Passes over the larger domain's training slices.
         steps: Length in steps instead of epochs; 0 leaves it to `epochs`.
-        batch: Pairs of slices in a step.
+        batch: Pairs of slices that are held in memory at once.
+        accumulate: Batches whose gradients are averaged into one step.
+        recompute: Compute activations a second time on the way back instead of keeping them:
+            less memory, more time, the same gradients.
         distinct_domains: The two slices of a pair are of different domains; off in the paper,
             where both are drawn from all domains.
         learning_rate: Of the generator's Adam; constant for half of the run, then linear to 0.
@@ -173,20 +187,27 @@ class TrainConfig:
             paper.
         zoom: Slices are magnified by up to this factor and cropped; 1 is off, as in the paper.
         mirror: Mirror half of the slices left-right; off in the paper.
-        precision: Arithmetic of the networks: bfloat16 autocast or float32.
+        precision: Arithmetic of the networks: bfloat16 or float16 autocast (the latter with scaled
+            losses, for GPUs without bfloat16), or float32.
         seed: Of weights, order and augmentation.
+        validate_every: Steps between validations, where the dataset has paired subjects for it.
         preview_every: Steps between preview panels.
         save_every: Steps between saved states.
     """
 
     method: str = "galip"
-    encoder: str = "demo"
+    encoder: str = "biomedclip"
+    captions: Mapping[str, str] = field(default_factory=dict)
+    domains: tuple[str, ...] = ()
+    caption_context: CaptionContext = "pooled"
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     heads: HeadConfig = field(default_factory=HeadConfig)
     weights: LossWeights = field(default_factory=LossWeights)
     epochs: int = 100
     steps: int = 0
     batch: int = 4
+    accumulate: int = 1
+    recompute: bool = False
     distinct_domains: bool = False
     learning_rate: float = 2e-4
     discriminator_rate: float = 2e-4
@@ -197,6 +218,7 @@ class TrainConfig:
     mirror: bool = False
     precision: Precision = "float32"
     seed: int = 0
+    validate_every: int = 2000
     preview_every: int = 500
     save_every: int = 500
 
@@ -207,7 +229,18 @@ class TrainConfig:
             [
                 (self.epochs < 1, f"epochs = {self.epochs}: at least 1"),
                 (self.steps < 0, f"steps = {self.steps}: at least 0"),
-                (self.batch < 1, f"batch = {self.batch}: at least 1"),
+                (
+                    min(self.batch, self.accumulate) < 1,
+                    f"batch = {self.batch}, accumulate = {self.accumulate}: at least 1",
+                ),
+                (
+                    len(self.domains) == 1 or len(set(self.domains)) < len(self.domains),
+                    f"domains = {list(self.domains)}: at least two different ones, or nothing",
+                ),
+                (
+                    self.caption_context not in get_args(CaptionContext),
+                    f"caption_context = '{self.caption_context}': pooled or tokens",
+                ),
                 (
                     min(self.learning_rate, self.discriminator_rate) <= 0,
                     f"learning_rate = {self.learning_rate}, "
@@ -225,12 +258,75 @@ class TrainConfig:
                 ),
                 (self.zoom < 1, f"zoom = {self.zoom}: at least 1"),
                 (
-                    self.precision not in ("float32", "bfloat16"),
-                    f"precision = '{self.precision}': float32 or bfloat16",
+                    self.precision not in get_args(Precision),
+                    f"precision = '{self.precision}': {', '.join(get_args(Precision))}",
                 ),
-                (min(self.preview_every, self.save_every) < 1, "preview_every, save_every: from 1"),
+                (
+                    min(self.preview_every, self.save_every, self.validate_every) < 1,
+                    "preview_every, save_every, validate_every: from 1",
+                ),
             ],
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareConfig:
+    """How a raw folder becomes a dataset: the table [prepare] of a settings file.
+
+    Attributes:
+        patterns: File-name pattern of each domain; none given: `*NAME*` for T1, T2 and PD.
+        captions: Captions by domain: of one that isn't known yet, or over a known one's.
+        plane: Which plane the slices lie in.
+        split: Subjects for train, val and test: numbers of subjects when all are whole and one is
+            above 1, else shares of all of them.
+        seed: Of the split.
+    """
+
+    patterns: Mapping[str, str] = field(default_factory=dict)
+    captions: Mapping[str, str] = field(default_factory=dict)
+    plane: Plane = "axial"
+    split: tuple[float, ...] = (0.7, 0.1, 0.2)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Report what no split or plane can be."""
+        _raise_faults(
+            self,
+            [
+                (
+                    self.plane not in get_args(Plane),
+                    f"plane '{self.plane}': one of {', '.join(get_args(Plane))}",
+                ),
+                (
+                    len(self.split) != 3 or min(self.split) < 0 or sum(self.split) <= 0,
+                    f"split = {list(self.split)}: three numbers from 0, for train, val and test",
+                ),
+            ],
+        )
+
+    @property
+    def counts_subjects(self) -> bool:
+        """Whether `split` holds numbers of subjects rather than shares."""
+        return max(self.split) > 1 and all(float(part).is_integer() for part in self.split)
+
+
+def parse_assignments(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """Texts such as T1='*T1*', as on the command line.
+
+    Args:
+        option: Whose they are, for the message.
+        texts: DOMAIN=TEXT each.
+
+    Raises:
+        ConfigError: A text without "=", or one domain twice.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if not (name and value) or name in found:
+            raise ConfigError(f"{option} '{text}': write DOMAIN='...', each domain once")
+        found[name] = value
+    return found
 
 
 def to_dict(config: object) -> dict[str, Any]:
@@ -266,16 +362,30 @@ def from_dict(kind: type[_Config], values: Mapping[str, Any]) -> _Config:
         raise ConfigError(f"{kind.__name__}: a value of the wrong type ({error})") from error
 
 
-def load_toml(path: Path) -> TrainConfig:
-    """Read a training configuration.
+def load_train_config(path: Path) -> TrainConfig:
+    """Read the training settings of a settings file: all of it but the table [prepare].
 
     Raises:
         ConfigError: The file is absent, is not TOML, or holds unknown settings.
     """
+    values = _read_toml(path)
+    values.pop("prepare", None)
+    return from_dict(TrainConfig, values)
+
+
+def load_prepare_config(path: Path) -> PrepareConfig:
+    """Read the table [prepare] of a settings file.
+
+    Raises:
+        ConfigError: The file is absent, is not TOML, or holds unknown settings.
+    """
+    return from_dict(PrepareConfig, _read_toml(path).get("prepare", {}))
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"can't read the configuration {path}: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
-    return from_dict(TrainConfig, values)

@@ -21,5 +21,18 @@ class DatasetError(GalipError):
     """A raw folder or a prepared dataset that doesn't hold what training needs."""
 
 
+class StoppedError(GalipError):
+    """A run that a signal stopped in order: it can be resumed.
+
+    Args:
+        message: What was saved and how to go on.
+        exit_code: 128 and the signal's number, as shells have it.
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 class EvaluationError(GalipError):
     """Predictions and references that can't be compared."""

@@ -7,7 +7,7 @@ DATASET/train/T1/sub-01.npy        (N, H, W) float16 in [0, 1]; likewise val and
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from i2igalip_cli.config import IntensityPolicy, Plane, from_dict
-from i2igalip_cli.domains import Domain
+from i2igalip_cli.domains import Domain, find_domain
 from i2igalip_cli.errors import DatasetError
 from i2igalip_cli.volumes.volume import Array
 
@@ -38,6 +38,8 @@ class Shard:
         first: Index in the volume of the first slice kept.
         window: Intensities (low, high) that became 0 and 1.
         spacing_mm: Distance between rows and between columns.
+        grid: Identity of the volume's voxel grid (shape and affine); volumes of one subject on one
+            grid are registered to each other. "" where it isn't known.
     """
 
     subject: str
@@ -49,6 +51,7 @@ class Shard:
     first: int
     window: tuple[float, float]
     spacing_mm: tuple[float, float]
+    grid: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,20 +94,35 @@ def read_index(folder: Path) -> DatasetIndex:
         raise DatasetError(f"{path}: damaged ({error}); prepare it again") from error
 
 
+def _only(index: DatasetIndex, names: Sequence[str]) -> DatasetIndex:
+    """The index with these domains alone, in this order; with all of them for none."""
+    if not names:
+        return index
+    return replace(
+        index,
+        domains=tuple(find_domain(name, index.domains, "the dataset") for name in names),
+        shards=tuple(shard for shard in index.shards if shard.domain in names),
+    )
+
+
 class SliceDataset:
     """The slices of one split over all domains, one flat order.
 
     Args:
         folder: A prepared dataset.
         split: Which part of it.
+        domains: The only domains to show; () takes all of the dataset.
         multiple: Height and width are padded to a multiple of this as well.
 
     Raises:
+        ConfigError: A domain that the dataset hasn't.
         DatasetError: Not a prepared dataset, or the split holds no slices.
     """
 
-    def __init__(self, folder: Path, split: Split, multiple: int = 1) -> None:
-        self.index = read_index(folder)
+    def __init__(
+        self, folder: Path, split: Split, multiple: int = 1, domains: Sequence[str] = ()
+    ) -> None:
+        self.index = _only(read_index(folder), domains)
         self.folder = folder
         self.split = split
         self.shards = [shard for shard in self.index.shards if shard.split == split]
@@ -114,6 +132,12 @@ class SliceDataset:
         names = [domain.name for domain in self.index.domains]
         counts = [shard.shape[0] for shard in self.shards]
         self.domains = np.repeat([names.index(shard.domain) for shard in self.shards], counts)
+        self._starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
+        self._registered = {
+            (shard.subject, shard.grid, names.index(shard.domain)): row
+            for row, shard in enumerate(self.shards)
+            if shard.grid
+        }
         self._shard_of = np.repeat(np.arange(len(counts)), counts)
         self._slice_of = np.concatenate([np.arange(count) for count in counts])
         step = int(np.lcm(multiple, self.index.multiple))
@@ -147,6 +171,24 @@ class SliceDataset:
             top, left = (height - piece.shape[0]) // 2, (width - piece.shape[1]) // 2
             out[row, 0, top : top + piece.shape[0], left : left + piece.shape[1]] = piece
         return out
+
+    def counterpart(self, number: int, domain: int) -> int | None:
+        """The slice that shows the same place of the same subject in another domain.
+
+        Args:
+            number: Of a slice.
+            domain: Index of the other domain.
+
+        Returns:
+            Its number; None where the dataset has no registered volume or it lacks that slice.
+        """
+        shard = self.shards[self._shard_of[number]]
+        row = self._registered.get((shard.subject, shard.grid, domain))
+        if row is None:
+            return None
+        other = self.shards[row]
+        at = shard.first + int(self._slice_of[number]) - other.first
+        return int(self._starts[row]) + at if 0 <= at < other.shape[0] else None
 
     def place(self, number: int) -> float:
         """Where a slice lies among the kept slices of its volume: 0 first, 1 last."""

@@ -1,20 +1,21 @@
 """Raw folder -> prepared dataset: find volumes by domain, normalise, split by subject, slice."""
 
 import fnmatch
+import hashlib
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 
-from i2igalip_cli.config import IntensityPolicy, Plane
+from i2igalip_cli.config import IntensityPolicy, Plane, PrepareConfig
 from i2igalip_cli.domains import DOMAINS, Domain
 from i2igalip_cli.engine.dataset import SPLITS, DatasetIndex, Shard, Split
 from i2igalip_cli.errors import ConfigError, DatasetError, VolumeError
-from i2igalip_cli.volumes import load_volume, volume_suffix
+from i2igalip_cli.volumes import Volume, load_volume, volume_suffix
 from i2igalip_cli.volumes.intensity import find_window
 from i2igalip_cli.volumes.slicing import SliceStack, in_plane_spacing
 
@@ -39,6 +40,14 @@ class PrepareReport:
     warnings: tuple[str, ...]
 
     @property
+    def pairs(self) -> int:
+        """Volumes of the training subjects that are registered with one of another domain."""
+        seen = Counter(
+            (shard.subject, shard.grid) for shard in self.index.shards if shard.split == "train"
+        )
+        return sum(number for number in seen.values() if number > 1)
+
+    @property
     def counts(self) -> dict[str, dict[Split, int]]:
         """Slices of each domain and split."""
         return {
@@ -52,21 +61,6 @@ class PrepareReport:
             }
             for domain in self.index.domains
         }
-
-
-def parse_patterns(texts: Sequence[str]) -> dict[str, str]:
-    """Patterns from DOMAIN=GLOB, as on the command line.
-
-    Raises:
-        ConfigError: A text without "=", or one domain twice.
-    """
-    patterns: dict[str, str] = {}
-    for text in texts:
-        name, equals, pattern = text.partition("=")
-        if not (name and equals and pattern) or name in patterns:
-            raise ConfigError(f"pattern '{text}': write DOMAIN='GLOB', each domain once")
-        patterns[name] = pattern
-    return patterns
 
 
 def find_volumes(raw: Path, patterns: Mapping[str, str]) -> list[RawVolume]:
@@ -112,21 +106,22 @@ def _subject(path: Path, domain: str) -> str:
     return rest or path.parent.name
 
 
-def split_subjects(
-    volumes: Sequence[RawVolume], shares: tuple[float, float, float], seed: int
-) -> dict[str, Split]:
+def split_subjects(volumes: Sequence[RawVolume], settings: PrepareConfig) -> dict[str, Split]:
     """Give each subject to one split.
 
     Where volumes lie in folders named train, val and test, these decide; otherwise subjects are
-    shuffled and dealt by the shares.
+    shuffled and dealt by the settings' numbers or shares.
 
     Args:
         volumes: What was found.
-        shares: Of train, val and test; they need not sum to 1.
-        seed: Of the shuffle.
+        settings: The split and its seed.
+
+    Returns:
+        Split by subject; with numbers of subjects, the rest are in none.
 
     Raises:
-        DatasetError: A subject lies in the folders of two splits, or some lie in none.
+        DatasetError: A subject lies in the folders of two splits, some lie in none, or there are
+            too few.
     """
     by_folder: dict[str, Split] = {}
     for volume in volumes:
@@ -139,8 +134,10 @@ def split_subjects(
         if homeless:
             raise DatasetError(f"{homeless[0]} lies in none of the folders {', '.join(SPLITS)}")
         return by_folder
-    order = np.random.default_rng(seed).permutation(len(subjects))
-    ends = np.cumsum(shares) / np.sum(shares) * len(subjects)
+    order = np.random.default_rng(settings.seed).permutation(len(subjects))
+    if settings.counts_subjects:
+        return _deal_counts(np.array(subjects)[order].tolist(), settings.split)
+    ends = np.cumsum(settings.split) / np.sum(settings.split) * len(subjects)
     bounds = np.round(ends).astype(int)
     return {
         subjects[number]: SPLITS[int(np.searchsorted(bounds, place, side="right"))]
@@ -148,16 +145,42 @@ def split_subjects(
     }
 
 
+def _deal_counts(subjects: Sequence[str], counts: Sequence[float]) -> dict[str, Split]:
+    """The first subjects to train, the next to val and test; the rest to none."""
+    wanted = [int(count) for count in counts]
+    if sum(wanted) > len(subjects):
+        raise DatasetError(
+            f"split = {wanted} asks for {sum(wanted)} subjects, there are {len(subjects)}"
+        )
+    parts = [split for split, count in zip(SPLITS, wanted, strict=True) for _ in range(count)]
+    return dict(zip(subjects, parts, strict=False))
+
+
+def _name_domains(settings: PrepareConfig) -> dict[str, Domain]:
+    """The domains that the settings' patterns name, with their captions."""
+    patterns = settings.patterns or {name: f"*{name}*" for name in ("T1", "T2", "PD")}
+    stray = [name for name in settings.captions if name not in patterns]
+    if stray:
+        raise ConfigError(f"a caption for '{stray[0]}', but no pattern finds its volumes")
+    found = {}
+    for name in patterns:
+        if name not in DOMAINS and name not in settings.captions:
+            raise ConfigError(
+                f"unknown domain '{name}': known are {', '.join(DOMAINS)}; give a new one its "
+                f"caption with --caption {name}='...'"
+            )
+        caption = settings.captions.get(name, "")
+        known = DOMAINS.get(name, Domain(name=name, caption=caption))
+        found[name] = replace(known, caption=caption or known.caption)
+    return found
+
+
 def prepare(
     raw: Path,
     out: Path,
+    settings: PrepareConfig | None = None,
     *,
-    patterns: Mapping[str, str] | None = None,
-    domains: Sequence[Domain] | None = None,
-    plane: Plane = "axial",
     policy: IntensityPolicy | None = None,
-    shares: tuple[float, float, float] = (0.7, 0.1, 0.2),
-    seed: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> PrepareReport:
     """Write a prepared dataset.
@@ -165,29 +188,22 @@ def prepare(
     Args:
         raw: Folder of volumes.
         out: New folder.
-        patterns: File-name pattern of each domain; default `*NAME*` for T1, T2 and PD.
-        domains: User-defined domains that the patterns name besides the known ones.
-        plane: Which plane the slices lie in.
+        settings: Domains, plane and split.
         policy: How volumes without a fixed window are scaled.
-        shares: Of the subjects for train, val and test.
-        seed: Of the split.
         on_progress: Called with (volumes done, volumes in all).
 
     Raises:
-        ConfigError: Not a plane.
+        ConfigError: A domain without a caption, or a caption without a domain.
         DatasetError: Nothing to prepare, or `out` exists.
         VolumeError: A volume that can't be read or scaled; nothing is left behind.
     """
-    if plane not in get_args(Plane):
-        raise ConfigError(f"plane '{plane}': one of {', '.join(get_args(Plane))}")
-    patterns = patterns or {name: f"*{name}*" for name in ("T1", "T2", "PD")}
+    settings = settings or PrepareConfig()
     policy = policy or IntensityPolicy()
-    known = {**DOMAINS, **{domain.name: domain for domain in domains or ()}}
-    unknown = [name for name in patterns if name not in known]
-    if unknown:
-        raise DatasetError(f"unknown domain '{unknown[0]}': known are {', '.join(known)}")
+    domains = _name_domains(settings)
+    patterns = {name: settings.patterns.get(name, f"*{name}*") for name in domains}
     volumes = find_volumes(raw, patterns)
-    split_of = split_subjects(volumes, shares, seed)
+    split_of = split_subjects(volumes, settings)
+    volumes = [volume for volume in volumes if volume.subject in split_of]
     if out.exists():
         raise DatasetError(f"{out} exists; give another --out or remove it")
     building = out.with_name(f".{out.name}.unfinished")
@@ -197,16 +213,18 @@ def prepare(
         shards, warnings = [], []
         for number, volume in enumerate(volumes):
             split = split_of[volume.subject]
-            shard, notes = _cut(volume, split, known[volume.domain], plane, policy, building)
+            shard, notes = _cut(
+                volume, split, domains[volume.domain], settings.plane, policy, building
+            )
             shards.extend(shard)
             warnings.extend(notes)
             if on_progress is not None:
                 on_progress(number + 1, len(volumes))
-        present = [name for name in patterns if any(shard.domain == name for shard in shards)]
+        present = [name for name in domains if any(shard.domain == name for shard in shards)]
         index = DatasetIndex(
-            domains=tuple(known[name] for name in present),
+            domains=tuple(domains[name] for name in present),
             policy=policy,
-            plane=plane,
+            plane=settings.plane,
             multiple=1,
             shards=tuple(shards),
         )
@@ -217,6 +235,12 @@ def prepare(
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return PrepareReport(index=index, warnings=tuple(warnings))
+
+
+def _grid(volume: Volume) -> str:
+    """Identity of a voxel grid; affines that differ by less than 0.1 micrometre count as one."""
+    affine = np.round(volume.affine, 4) + 0.0  # no negative zeros
+    return hashlib.sha256(repr((volume.shape, affine.tolist())).encode()).hexdigest()[:16]
 
 
 def _cut(
@@ -253,5 +277,6 @@ def _cut(
         first=first,
         window=(window.low, window.high),
         spacing_mm=in_plane_spacing(volume, plane),
+        grid=_grid(volume),
     )
     return [shard], notes

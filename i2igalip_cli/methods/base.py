@@ -1,8 +1,8 @@
 """What every method is: networks that learn from unpaired batches and translate slices."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from i2igalip_cli.config import TrainConfig
 from i2igalip_cli.domains import Domain
 from i2igalip_cli.networks.text_image_encoder import TextImageEncoder
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,19 +23,57 @@ class UnpairedBatch:
         first_domains: Domain of each, (N,) int64.
         second: As `first`.
         second_domains: As `first_domains`.
+        first_truth: The slices of `first` as they look in the domains of `second`, where the
+            dataset has registered volumes; anything elsewhere.
+        first_known: For which of `first` that is known, (N,) bool.
+        second_truth: As `first_truth`, of `second` in the domains of `first`.
+        second_known: As `first_known`.
     """
 
     first: Tensor
     first_domains: Tensor
     second: Tensor
     second_domains: Tensor
+    first_truth: Tensor
+    first_known: Tensor
+    second_truth: Tensor
+    second_known: Tensor
+
+    def __len__(self) -> int:
+        """Pairs in the batch."""
+        return len(self.first)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "UnpairedBatch":
+        return UnpairedBatch(*(change(getattr(self, field.name)) for field in fields(self)))
+
+    def to(self, device: torch.device) -> "UnpairedBatch":
+        """The batch on a device; a copy from pinned memory runs beside the computation."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "UnpairedBatch":
+        """The batch in memory that a GPU can fetch by itself."""
+        return self._each(Tensor.pin_memory)
+
+    def split(self, size: int) -> list["UnpairedBatch"]:
+        """The batch in pieces of `size` pairs, the last one perhaps smaller."""
+        return [
+            self._each(lambda tensor, at=at: tensor[at : at + size])  # type: ignore[misc]  # at is bound
+            for at in range(0, len(self), size)
+        ]
 
 
 @dataclass(frozen=True, eq=False)
 class StepReport:
-    """The losses of one step by name: unweighted scalars, detached."""
+    """What one step says of itself.
+
+    Attributes:
+        losses: By name: unweighted scalars, detached.
+        change: Mean absolute difference between slices and their translations, a scalar; near 0
+            the generator has collapsed to the identity.
+    """
 
     losses: dict[str, Tensor]
+    change: Tensor
 
 
 class Method(nn.Module, ABC):
@@ -43,26 +83,37 @@ class Method(nn.Module, ABC):
         config: The run; `config.generator` already has the domains and the context that fit.
         domains: Order gives the domain indices.
         captions: Embedding of each domain's caption, (D, E) float32, unit length.
+        tokens: What the generator attends to, (D, M, C) float32; without it the embedding as one
+            token.
         encoder: The frozen text-image encoder; None for a method that only translates.
     """
 
     exported: nn.ModuleDict  # what translate() needs: EMA and a checkpoint hold only this
     optimizers: dict[str, torch.optim.Optimizer]
     captions: Tensor
+    tokens: Tensor
 
     def __init__(
         self,
         config: TrainConfig,
         domains: Sequence[Domain],
         captions: Tensor,
+        tokens: Tensor | None = None,
         encoder: TextImageEncoder | None = None,
     ) -> None:
         super().__init__()
         self.config = config
         self.domains = tuple(domains)
         self.register_buffer("captions", captions.float(), persistent=False)
+        tokens = captions.unsqueeze(1) if tokens is None else tokens  # (D, E) -> (D, 1, E)
+        self.register_buffer("tokens", tokens.float(), persistent=False)
         self.encoder = encoder
         self.optimizers = {}
+        # Scaled losses keep the small gradients of float16; in other arithmetic they do nothing.
+        self.scaler = torch.amp.GradScaler(
+            captions.device.type, enabled=config.precision == "float16"
+        )
+        self.average_gradients: Callable[[Sequence[nn.Parameter]], None] | None = None
 
     @abstractmethod
     def step(self, batch: UnpairedBatch) -> StepReport:
@@ -75,8 +126,22 @@ class Method(nn.Module, ABC):
     def autocast(self) -> torch.autocast:
         """The arithmetic that the run asks for."""
         return torch.autocast(
-            self.captions.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"
+            self.captions.device.type,
+            _DTYPES[self.config.precision],
+            enabled=self.config.precision != "float32",
         )
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of a loss."""
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch's own
+
+    def update(self, name: str) -> None:
+        """Let an optimizer step on the gradients gathered, over all processes, and clear them."""
+        optimizer = self.optimizers[name]
+        if self.average_gradients is not None:
+            self.average_gradients([p for g in optimizer.param_groups for p in g["params"]])
+        self.scaler.step(optimizer)
+        optimizer.zero_grad(set_to_none=True)
 
     def trained_state(self) -> dict[str, Tensor]:
         """State of every network that learns (the encoder is frozen and kept elsewhere)."""
@@ -88,3 +153,12 @@ class Method(nn.Module, ABC):
         missing = [name for name in missing if not name.startswith("encoder.")]
         if missing or unexpected:
             raise RuntimeError(f"state doesn't fit: missing {missing}, unexpected {unexpected}")
+
+    def parameters_by_network(self) -> dict[str, int]:
+        """Parameters that learn, by network."""
+        counted: dict[str, int] = {}
+        for name, parameter in self.named_parameters():
+            if not name.startswith("encoder."):
+                network = name.removeprefix("exported.").split(".")[0]
+                counted[network] = counted.get(network, 0) + parameter.numel()
+        return counted

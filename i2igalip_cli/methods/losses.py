@@ -1,5 +1,6 @@
 """Losses, named and numbered as in I2I-Galip (MIDL 2025)."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -53,6 +54,24 @@ def identity_preservation(kept: Tensor, original: Tensor) -> Tensor:
         Scalar, at least 0.
     """
     return F.l1_loss(kept, original)
+
+
+def paired_translation(translated: Tensor, truth: Tensor, known: Tensor) -> Tensor:
+    """L1 between translated slices and the true slices of the target domain, where these are known.
+
+    The mean runs over all slices of the batch, those without a partner counting as 0, so that a
+    pair weighs the same whatever else is in the batch.
+
+    Args:
+        translated: Slices translated to the target domain, (N, 1, H, W).
+        truth: Registered slices of the target domain, (N, 1, H, W); anything where unknown.
+        known: Which of them are known, (N,) bool.
+
+    Returns:
+        Scalar, at least 0.
+    """
+    distances = (translated - truth).abs().mean(dim=(1, 2, 3))  # (N, 1, H, W) -> (N,)
+    return torch.where(known, distances, 0.0).mean()
 
 
 def clip_alignment(image_embedding: Tensor, caption_embedding: Tensor) -> Tensor:

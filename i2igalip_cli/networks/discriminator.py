@@ -8,7 +8,8 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
+from torch.nn.utils.parametrize import is_parametrized
 
 from i2igalip_cli.config import HeadConfig
 
@@ -74,6 +75,30 @@ class Discriminator(nn.Module):
                 nn.ModuleList(Head(channels, context, config) for _ in config.blocks)
                 for _ in range(domains)
             )
+        # The same in training and evaluation; `iterate_norms` is what brings them forward.
+        self._norms = [m for m in self.modules() if isinstance(m, _SpectralNorm)]
+        self.train()
+
+    def train(self, mode: bool = True) -> "Discriminator":
+        """Set the mode; the spectral norms move with `iterate_norms` alone."""
+        super().train(mode)
+        for norm in self._norms:
+            norm.train(False)
+        return self
+
+    @torch.no_grad()
+    def iterate_norms(self) -> None:
+        """One power iteration of every spectral norm (Miyato et al. 2018): once a training step.
+
+        Left to themselves, heads would iterate at each call, so that the weights in a step depend
+        on how often and on what they were called, and differ between processes.
+        """
+        for layer in self.modules():
+            if is_parametrized(layer, "weight"):
+                for norm in layer.parametrizations["weight"]:  # type: ignore[union-attr,index]
+                    norm.train()
+                    _ = layer.weight  # reading it iterates
+                    norm.eval()
 
     def forward(self, patches: list[Tensor], captions: Tensor, domains: Tensor) -> Tensor:
         """Judge slices.

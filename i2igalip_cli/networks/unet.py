@@ -6,6 +6,7 @@ step: the embedding of each residual block is the row of a learned table for the
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from i2igalip_cli.config import GeneratorConfig
 from i2igalip_cli.networks.layers import ResidualBlock, SpatialTransformer
@@ -37,6 +38,7 @@ class Generator(nn.Module):
     def __init__(self, config: GeneratorConfig, seed: int = 0) -> None:
         super().__init__()
         self.config = config
+        self.recompute = False  # activations: less memory and more time in training
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self._build()
@@ -106,6 +108,14 @@ class Generator(nn.Module):
             if isinstance(module, nn.Linear | nn.Conv2d) and module.bias is not None:
                 nn.init.zeros_(module.bias)
 
+    def _run(self, stage: nn.Module, x: Tensor, embedding: Tensor, tokens: Tensor) -> Tensor:
+        """A stage, its activations kept for the way back or, on demand, computed again then."""
+        if self.recompute and torch.is_grad_enabled():
+            out: Tensor = checkpoint(stage, x, embedding, tokens, use_reentrant=False)
+        else:
+            out = stage(x, embedding, tokens)
+        return out
+
     def forward(self, slices: Tensor, tokens: Tensor, domain_index: Tensor) -> Tensor:
         """Translate slices.
 
@@ -121,10 +131,10 @@ class Generator(nn.Module):
         x = slices
         skips = []
         for stage in self.input_blocks:
-            x = stage(x, embedding, tokens)
+            x = self._run(stage, x, embedding, tokens)
             skips.append(x)
-        x = self.middle_block(x, embedding, tokens)
+        x = self._run(self.middle_block, x, embedding, tokens)
         for stage in self.output_blocks:
-            x = stage(torch.cat([x, skips.pop()], dim=1), embedding, tokens)
+            x = self._run(stage, torch.cat([x, skips.pop()], dim=1), embedding, tokens)
         out: Tensor = self.out(x)
         return out
