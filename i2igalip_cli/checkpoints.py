@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 _KEY = "i2igalip"
 _CAPTIONS = "captions"
+_TOKENS = "caption_tokens"
 Tensors = Mapping[str, npt.NDArray[Any]]
 
 
@@ -41,6 +42,8 @@ class Checkpoint:
         config: The whole run; names the method and the sizes of its networks.
         domains: Known domains, in the order of the network's table.
         captions: Their captions' embeddings, (D, E) float32, unit length.
+        tokens: What the generator attends to for each domain, (D, M, C) float32; None where that is
+            the caption's embedding as one token.
         policy: How volumes were brought to [0, 1].
         plane: Plane of the training slices.
         spacing_mm: Their median distance between rows and between columns.
@@ -57,12 +60,21 @@ class Checkpoint:
     spacing_mm: tuple[float, float]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     tensors: Tensors
+    tokens: npt.NDArray[np.float32] | None = None
     name: str = ""
 
     @property
     def sha256(self) -> str:
         """Hash over every tensor: the identity of the model."""
-        return _hash({**self.tensors, _CAPTIONS: self.captions})
+        return _hash(_with_text(self.tensors, self))
+
+
+def _with_text(tensors: Tensors, checkpoint: Checkpoint) -> dict[str, npt.NDArray[Any]]:
+    """Tensors and the captions beside them."""
+    text = {_CAPTIONS: checkpoint.captions}
+    if checkpoint.tokens is not None:
+        text[_TOKENS] = checkpoint.tokens
+    return {**tensors, **text}
 
 
 def _hash(tensors: Tensors) -> str:
@@ -87,8 +99,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path, *, half: bool = Fa
     """
     path = Path(path)
     kind = np.float16 if half else np.float32
-    tensors = {name: np.ascontiguousarray(t.astype(kind)) for name, t in checkpoint.tensors.items()}
-    tensors[_CAPTIONS] = np.ascontiguousarray(checkpoint.captions)
+    networks = {name: t.astype(kind) for name, t in checkpoint.tensors.items()}
+    tensors = {k: np.ascontiguousarray(v) for k, v in _with_text(networks, checkpoint).items()}
     record = {
         "format": FORMAT,
         "config": asdict(checkpoint.config),
@@ -153,6 +165,7 @@ def load_checkpoint(weights: str | Path | None = None) -> Checkpoint:
             config=from_dict(TrainConfig, record["config"]),
             domains=tuple(from_dict(Domain, row) for row in record["domains"]),
             captions=tensors.pop(_CAPTIONS),
+            tokens=tensors.pop(_TOKENS, None),
             policy=from_dict(IntensityPolicy, record["policy"]),
             plane=record["plane"],
             spacing_mm=tuple(record["spacing_mm"]),

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import i2igalip_cli
-from i2igalip_cli.errors import ConfigError, GalipError, VolumeError
+from i2igalip_cli.errors import ConfigError, GalipError, StoppedError, VolumeError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from i2igalip_cli.engine.evaluator import EvaluationReport
+    from i2igalip_cli.engine.trainer import Trainer
     from i2igalip_cli.engine.translator import Translation
     from i2igalip_cli.volumes import Volume
 
@@ -45,7 +46,7 @@ def main() -> None:
         app()
     except GalipError as error:
         _say(f"[bold red]Error:[/] {_plain(str(error))}")
-        sys.exit(1)
+        sys.exit(error.exit_code if isinstance(error, StoppedError) else 1)
 
 
 def _plain(text: str) -> str:
@@ -110,38 +111,62 @@ def prepare(
         list[str] | None,
         typer.Option(help="DOMAIN='GLOB' of file names, repeated; default T1, T2, PD by '*T1*'."),
     ] = None,
-    plane: Annotated[str, typer.Option(help="axial, coronal or sagittal.")] = "axial",
+    caption: Annotated[
+        list[str] | None,
+        typer.Option(help="DOMAIN='TEXT', repeated: a domain of your own, or another caption."),
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML settings, table [prepare].")] = None,
+    plane: Annotated[str | None, typer.Option(help="axial, coronal or sagittal.")] = None,
     split: Annotated[
-        tuple[float, float, float],
-        typer.Option(help="Shares of subjects for train, val, test (folders so named win)."),
-    ] = (0.7, 0.1, 0.2),
-    seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
+        tuple[float, float, float] | None,
+        typer.Option(
+            help="Subjects for train, val, test: numbers, or shares; default 0.7 0.1 0.2 "
+            "(folders so named win)."
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the split.")] = None,
     as_json: Json = False,
 ) -> None:
     """Make a dataset for training.
 
     Finds volumes by domain, normalises, splits by subject, and writes slices.
     """
-    from i2igalip_cli.engine.prepare import parse_patterns, prepare
+    from dataclasses import replace
 
-    patterns = parse_patterns(pattern) if pattern else None
+    from i2igalip_cli.config import PrepareConfig, load_prepare_config, parse_assignments
+    from i2igalip_cli.engine.prepare import prepare
+
+    settings = PrepareConfig() if config is None else load_prepare_config(config)
+    given = {
+        "patterns": parse_assignments("--pattern", pattern) if pattern else None,
+        "captions": parse_assignments("--caption", caption) if caption else None,
+        "plane": plane,
+        "split": split,
+        "seed": seed,
+    }
+    settings = replace(settings, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]  # types by name
     with _progress("preparing") as advance:
         report = prepare(
             raw,
             out,
-            patterns=patterns,
-            plane=plane,  # type: ignore[arg-type]  # checked by prepare
-            shares=split,
-            seed=seed,
+            settings,
             on_progress=advance,
         )
     _warn(report.warnings)
     if as_json:
-        _print_json({"dataset": str(out), "slices": report.counts, "warnings": report.warnings})
+        _print_json(
+            {
+                "dataset": str(out),
+                "slices": report.counts,
+                "pairs": report.pairs,
+                "warnings": report.warnings,
+            }
+        )
         return
     for name, counts in report.counts.items():
         parts = ", ".join(f"{n} of {part}" for part, n in counts.items())
         typer.echo(f"{name}: slices {parts}")
+    typer.echo(f"registered volumes for training in pairs: {report.pairs}")
     typer.echo(f"dataset: {out}")
 
 
@@ -155,9 +180,20 @@ def train(
     encoder: Annotated[
         str | None, typer.Option(help="'demo' (shipped) or an open_clip folder.")
     ] = None,
+    caption: Annotated[
+        list[str] | None, typer.Option(help="DOMAIN='TEXT', repeated: over the dataset's captions.")
+    ] = None,
+    single: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="DOMAIN DOMAIN", help="Train these two alone (I2I-Galip-S)."),
+    ] = None,
+    paired: Annotated[
+        float | None, typer.Option(help="Weight of the loss on registered pairs, e.g. 10.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Length in steps, over the settings'.")] = None,
     seed: Annotated[int | None, typer.Option(help="Over the settings'.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; default by itself.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes that read slices ahead.")] = 0,
 ) -> None:
     """Train on a prepared dataset.
 
@@ -165,27 +201,50 @@ def train(
     """
     from dataclasses import replace
 
-    from i2igalip_cli.config import TrainConfig, load_toml
+    from i2igalip_cli.config import TrainConfig, load_train_config, parse_assignments
+    from i2igalip_cli.engine.parallel import join_processes
     from i2igalip_cli.engine.trainer import Trainer, TrainProgress
 
-    settings = TrainConfig() if config is None else load_toml(config)
-    given = {"encoder": encoder, "steps": steps, "seed": seed}
+    settings = TrainConfig() if config is None else load_train_config(config)
+    given = {
+        "encoder": encoder,
+        "steps": steps,
+        "seed": seed,
+        "domains": single,
+        "captions": parse_assignments("--caption", caption) if caption else None,
+        "weights": None if paired is None else replace(settings.weights, paired=paired),
+    }
     settings = replace(settings, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]  # types by name
-    trainer = Trainer(dataset, out, settings, device)
-    _say(
-        f"{settings.method} on {trainer.device}, encoder {settings.encoder} "
-        f"({trainer.provenance['encoder_sha256'][:12]}), step {trainer.step} of {trainer.steps}"
-    )
-    with _progress("training") as advance:
+    with join_processes(device) as (processes, own_device), _progress("training") as advance:
+        trainer = Trainer(dataset, out, settings, own_device, processes=processes, workers=workers)
+        if processes.writes:
+            _say(_describe(trainer))
 
         def show(progress: TrainProgress) -> None:
+            if not processes.writes:
+                return
             advance(progress.step, progress.steps)
+            _warn(progress.warnings)
             if progress.step % settings.save_every == 0:
                 losses = "  ".join(f"{name} {value:.3f}" for name, value in progress.losses.items())
                 _say(f"step {progress.step}: {losses}")
 
         checkpoint = trainer.run(show)
-    typer.echo(f"checkpoint: {checkpoint}")
+        if processes.writes:
+            typer.echo(f"checkpoint: {checkpoint}")
+
+
+def _describe(trainer: "Trainer") -> str:
+    """The run's first line."""
+    sizes = ", ".join(
+        f"{network} {number:,}"
+        for network, number in trainer.method.parameters_by_network().items()
+    )
+    return (
+        f"{trainer.config.method} on {trainer.device}, encoder {trainer.config.encoder} "
+        f"({trainer.provenance['encoder_sha256'][:12]}), parameters: {sizes}; "
+        f"step {trainer.step} of {trainer.steps}"
+    )
 
 
 @app.command()

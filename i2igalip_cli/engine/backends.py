@@ -47,7 +47,10 @@ class TorchBackend:
         try:
             self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
             method = METHODS[checkpoint.config.method](
-                checkpoint.config, checkpoint.domains, torch.from_numpy(checkpoint.captions)
+                checkpoint.config,
+                checkpoint.domains,
+                torch.from_numpy(checkpoint.captions),
+                None if checkpoint.tokens is None else torch.from_numpy(checkpoint.tokens),
             )
             tensors = {k: torch.from_numpy(v).float() for k, v in checkpoint.tensors.items()}
             method.exported.load_state_dict(tensors)

@@ -1,90 +1,48 @@
 """Training: unpaired batches -> `method.step` -> schedule, average, log, previews, state.
 
-The batches of a step are a function of seed and step alone, so a run that is stopped and resumed
-draws what an unbroken one would.
+Several processes work on one run when `torchrun` starts them: each takes its part of every batch,
+gradients are averaged, and the first one writes.
 """
 
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch.utils.data import DataLoader
 
 import i2igalip_cli
 from i2igalip_cli import hub
 from i2igalip_cli.checkpoints import Checkpoint, save_checkpoint
 from i2igalip_cli.config import TrainConfig, to_dict
-from i2igalip_cli.engine.augmentation import augment
+from i2igalip_cli.domains import Domain, find_domain
 from i2igalip_cli.engine.dataset import SliceDataset
-from i2igalip_cli.errors import CheckpointError, ConfigError, DatasetError
+from i2igalip_cli.engine.parallel import Processes
+from i2igalip_cli.engine.sampler import BatchSampler
+from i2igalip_cli.engine.stopping import StopRequest
+from i2igalip_cli.errors import CheckpointError, ConfigError, StoppedError
 from i2igalip_cli.evaluation.pictures import draw_panel, save_picture
-from i2igalip_cli.methods import METHODS, Method, UnpairedBatch
+from i2igalip_cli.methods import METHODS, Method, StepReport, UnpairedBatch
 from i2igalip_cli.networks.text_image_encoder import TextImageEncoder
 
 LOG_EVERY = 10
+# Mean change of a slice, in its range of 1, below which the output is the input.
+COLLAPSED = 0.005
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainProgress:
-    """Where a run stands: steps done and in all, and the losses averaged since the last log."""
+    """Where a run stands: steps done and in all, losses averaged since the last log, warnings."""
 
     step: int
     steps: int
     losses: Mapping[str, float]
-
-
-class BatchSampler:
-    """Unpaired batches from the slices of all domains; the same for the same seed and step.
-
-    Args:
-        data: Training slices.
-        config: Batch size, pairing, augmentation and seed.
-    """
-
-    def __init__(self, data: SliceDataset, config: TrainConfig) -> None:
-        self.data = data
-        self.config = config
-        self._others = [
-            np.flatnonzero(data.domains != domain) for domain in range(len(data.index.domains))
-        ]
-        if config.distinct_domains and any(len(others) == 0 for others in self._others):
-            raise DatasetError("distinct_domains needs slices of at least two domains")
-        if any(crop > side for crop, side in zip(config.crop, data.side, strict=False)):
-            raise ConfigError(f"crop = {list(config.crop)}: slices are {list(data.side)}")
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Steps in which the first loader shows every slice once."""
-        return math.ceil(len(self.data) / self.config.batch)
-
-    def _shuffled(self, step: int, loader: int) -> np.ndarray:
-        """The slices of a step: a piece of a shuffle of all of them, a new one each epoch."""
-        epoch, place = divmod(step, self.steps_per_epoch)
-        order = np.random.default_rng([self.config.seed, loader, epoch]).permutation(len(self.data))
-        wanted = np.arange(place * self.config.batch, (place + 1) * self.config.batch)
-        return order[wanted % len(order)]
-
-    def draw(self, step: int) -> UnpairedBatch:
-        """The batch of a step, augmented."""
-        rng = np.random.default_rng([self.config.seed, 2, step])
-        first = self._shuffled(step, 0)
-        if self.config.distinct_domains:
-            pools = [self._others[domain] for domain in self.data.domains[first]]
-            second = np.array([rng.choice(pool) for pool in pools])
-        else:
-            second = self._shuffled(step, 1)
-        return UnpairedBatch(
-            first=augment(torch.from_numpy(self.data.read(first)), self.config, rng),
-            first_domains=torch.from_numpy(self.data.domains[first]),
-            second=augment(torch.from_numpy(self.data.read(second)), self.config, rng),
-            second_domains=torch.from_numpy(self.data.domains[second]),
-        )
+    warnings: tuple[str, ...] = ()
 
 
 def learning_rate_factor(step: int, steps: int) -> float:
@@ -101,6 +59,9 @@ class Trainer:
             checkpoint.safetensors.
         config: The run; one that continues must be the one that began.
         device: "cpu", "cuda" and so on; None takes the GPU where there is one.
+        processes: This process among those of the run.
+        workers: Processes that read and augment slices ahead; 0 does so in between. They change
+            nothing of the result.
 
     Raises:
         DatasetError: The dataset can't be used.
@@ -109,31 +70,44 @@ class Trainer:
     """
 
     def __init__(
-        self, dataset: Path, out: Path, config: TrainConfig, device: str | None = None
+        self,
+        dataset: Path,
+        out: Path,
+        config: TrainConfig,
+        device: str | None = None,
+        *,
+        processes: Processes | None = None,
+        workers: int = 0,
     ) -> None:
         if config.method not in METHODS:
             raise ConfigError(f"unknown method '{config.method}': known are {', '.join(METHODS)}")
-        self.data = SliceDataset(dataset, "train", 2 ** (len(config.generator.multipliers) - 1))
+        self.processes = processes or Processes()
+        self.workers = workers
+        self.data = SliceDataset(dataset, "train", config.generator.side_multiple, config.domains)
         self.index = self.data.index
+        self.domains = _caption(self.index.domains, config.captions)
         folder = hub.find_encoder(config.encoder)
         encoder = TextImageEncoder.from_folder(folder)
         deepest = max(config.heads.blocks)
         if deepest >= encoder.depth:
             raise ConfigError(f"heads: block {deepest}, but the encoder has {encoder.depth}")
-        captions = encoder.encode_captions([domain.caption for domain in self.index.domains])
+        texts = [domain.caption for domain in self.domains]
+        captions = encoder.encode_captions(texts)
+        tokens = captions.unsqueeze(1)  # (D, E) -> (D, 1, E)
+        if config.caption_context == "tokens":
+            tokens = encoder.encode_caption_tokens(texts)
         self.config = replace(
             config,
-            generator=replace(
-                config.generator, domains=len(self.index.domains), context=captions.shape[1]
-            ),
+            generator=replace(config.generator, domains=len(self.domains), context=tokens.shape[2]),
         )
         self.out = out
-        self.sampler = BatchSampler(self.data, config)
-        self.steps = config.steps or config.epochs * self.sampler.steps_per_epoch
+        self.sampler = BatchSampler(self.data, config, self.processes.rank, self.processes.count)
+        self.steps = len(self.sampler)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.method: Method = METHODS[config.method](
-            self.config, self.index.domains, captions, encoder
+            self.config, self.domains, captions, tokens, encoder
         ).to(self.device)
+        self.method.average_gradients = self.processes.average_gradients
         self.method.exported.to(memory_format=torch.channels_last)
         self.average = {k: v.clone() for k, v in self.method.exported.state_dict().items()}
         self.provenance: dict[str, Any] = {
@@ -147,55 +121,91 @@ class Trainer:
         self._begin_or_resume()
 
     def run(self, on_progress: Callable[[TrainProgress], None] | None = None) -> Path:
-        """Train to the end; returns the checkpoint's path."""
+        """Train to the end; returns the checkpoint's path.
+
+        Raises:
+            StoppedError: SIGTERM or Ctrl-C came; the state was saved first.
+            CheckpointError: A loss isn't finite; the last good state stays.
+        """
         if self.step == 0:
             self.preview()
-        gathered: list[Mapping[str, Tensor]] = []
+        gathered: list[StepReport] = []
         began = time.monotonic()
-        while self.step < self.steps:
-            gathered.append(self.train_step())
-            last = self.step == self.steps
-            if self.step % LOG_EVERY == 0 or last:
-                losses = {
-                    name: float(torch.stack([row[name] for row in gathered]).mean())
-                    for name in gathered[0]
-                }
-                if not all(math.isfinite(value) for value in losses.values()):
-                    raise CheckpointError(
-                        f"{self.out}: losses are not finite at step {self.step}; resume with a "
-                        "lower learning_rate or precision float32"
+        loader = DataLoader(
+            self.sampler,
+            batch_size=None,
+            sampler=range(self.step, self.steps),
+            num_workers=self.workers,
+            pin_memory=self.device.type == "cuda",
+        )
+        with StopRequest() as stop:
+            for batch in loader:
+                gathered.append(self.train_step(batch))
+                last = self.step == self.steps
+                saves = self.step % self.config.save_every == 0 or last
+                stopped = self.processes.any(stop.signal is not None, self.device)
+                if self.step % LOG_EVERY == 0 or saves or stopped:
+                    progress = self._summarise(gathered, time.monotonic() - began)
+                    if on_progress is not None:
+                        on_progress(progress)
+                    gathered, began = [], time.monotonic()
+                if self.step % self.config.preview_every == 0 or last:
+                    self.preview()
+                if saves or stopped:
+                    self.save()
+                if stopped and not last:
+                    raise StoppedError(
+                        f"stopped and saved after step {self.step} of {self.steps}; the same "
+                        "command goes on from there",
+                        stop.exit_code,
                     )
-                self._log(losses, (time.monotonic() - began) / len(gathered))
-                if on_progress is not None:
-                    on_progress(TrainProgress(step=self.step, steps=self.steps, losses=losses))
-                gathered, began = [], time.monotonic()
-            if self.step % self.config.preview_every == 0 or last:
-                self.preview()
-            if self.step % self.config.save_every == 0 or last:
-                self.save()
         return self.out / "checkpoint.safetensors"
 
-    def train_step(self) -> Mapping[str, Tensor]:
-        """One step of the method, the schedule and the average; returns the losses."""
+    def train_step(self, batch: UnpairedBatch) -> StepReport:
+        """One step of the method, the schedule and the average."""
         factor = learning_rate_factor(self.step, self.steps)
         for optimizer in self.method.optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
-        batch = self.sampler.draw(self.step)
-        moved = {name: tensor.to(self.device) for name, tensor in vars(batch).items()}
-        report = self.method.step(UnpairedBatch(**moved))
+        report = self.method.step(batch.to(self.device))
         with torch.no_grad():
             for name, tensor in self.method.exported.state_dict().items():
                 self.average[name].lerp_(tensor, 1 - self.config.ema_decay)
         self.step += 1
-        return report.losses
+        return report
+
+    def _summarise(self, reports: list[StepReport], seconds: float) -> TrainProgress:
+        """Average what was gathered over steps and processes, log it, and judge it."""
+        names = list(reports[0].losses)
+        rows = [torch.stack([*report.losses.values(), report.change]) for report in reports]
+        *values, change = self.processes.mean(torch.stack(rows).mean(0)).tolist()
+        losses = dict(zip(names, values, strict=True))
+        broken = [name for name, value in losses.items() if not math.isfinite(value)]
+        if broken:
+            raise CheckpointError(
+                f"{self.out}: the loss {' and '.join(broken)} is not finite at step {self.step}; "
+                "the last good state is kept: resume with precision float32, or begin anew with a "
+                "lower learning_rate"
+            )
+        if self.processes.writes:
+            self._log({**losses, "change": change}, seconds / len(reports))
+        warnings: tuple[str, ...] = ()
+        if change < COLLAPSED:
+            warnings = (
+                f"step {self.step}: translations differ from their sources by {change:.4f} only; "
+                "the generator may have collapsed to the identity",
+            )
+        return TrainProgress(step=self.step, steps=self.steps, losses=losses, warnings=warnings)
 
     def save(self) -> None:
         """Write the state to resume from and the averaged generator's checkpoint."""
+        if not self.processes.writes:
+            return
         state = {
             "step": self.step,
             "method": self.method.trained_state(),
             "optimizers": {k: o.state_dict() for k, o in self.method.optimizers.items()},
+            "scaler": self.method.scaler.state_dict(),
             "average": self.average,
         }
         temporary = self.out / "state.pt.new"
@@ -209,8 +219,13 @@ class Trainer:
         row, column = np.median(spacings, axis=0).tolist()
         return Checkpoint(
             config=self.config,
-            domains=self.index.domains,
+            domains=self.domains,
             captions=self.method.captions.cpu().numpy(),
+            tokens=(
+                self.method.tokens.cpu().numpy()
+                if self.config.caption_context == "tokens"
+                else None
+            ),
             policy=self.index.policy,
             plane=self.index.plane,
             spacing_mm=(row, column),
@@ -222,7 +237,9 @@ class Trainer:
     @torch.no_grad()
     def preview(self) -> None:
         """Draw the middle slice of a volume of each domain in every domain."""
-        domains = self.index.domains
+        if not self.processes.writes:
+            return
+        domains = self.domains
         kept = {k: v.clone() for k, v in self.method.exported.state_dict().items()}
         self.method.exported.load_state_dict(self.average)
         rows = []
@@ -253,10 +270,11 @@ class Trainer:
         path = self.out / "config.json"
         try:
             self.out.mkdir(parents=True, exist_ok=True)
-            if not path.exists():
+            if self.processes.writes and not path.exists():
                 path.write_text(json.dumps(described, indent=1), encoding="utf-8")
         except OSError as error:
             raise CheckpointError(f"can't write {self.out}: {error.strerror}") from error
+        self.processes.wait()
         begun = json.loads(path.read_text(encoding="utf-8"))
         if begun != described:
             raise ConfigError(f"{self.out} holds another run ({_difference(begun, described)})")
@@ -269,11 +287,18 @@ class Trainer:
             self.method.load_trained_state(state["method"])
             for name, optimizer in self.method.optimizers.items():
                 optimizer.load_state_dict(state["optimizers"][name])
+            self.method.scaler.load_state_dict(state["scaler"])
             self.average = state["average"]
             self.step = state["step"]
         except (OSError, RuntimeError, KeyError, EOFError, ValueError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise CheckpointError(f"{path}: can't resume from it ({reason})") from error
+
+
+def _caption(domains: Sequence[Domain], captions: Mapping[str, str]) -> tuple[Domain, ...]:
+    """The domains with the run's own captions."""
+    given = {find_domain(name, domains, "the dataset").name: c for name, c in captions.items()}
+    return tuple(replace(d, caption=given.get(d.name, d.caption)) for d in domains)
 
 
 def _difference(begun: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -69,9 +69,7 @@ class Galip(Method):
             seen: ImageFeatures = self.encoder(slices, blocks)
             return seen
         # torch's checkpoint passes on tuples of tensors, not what holds them.
-        embedding, classes, *patches = checkpoint(
-            self._look_flat, slices, use_reentrant=False
-        )
+        embedding, classes, *patches = checkpoint(self._look_flat, slices, use_reentrant=False)
         return ImageFeatures(embedding=embedding, patches=patches, classes=classes)
 
     def _look_flat(self, slices: Tensor) -> tuple[Tensor, ...]:

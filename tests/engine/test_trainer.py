@@ -1,6 +1,8 @@
 """Training: seeded, resumed as if never stopped, and what it leaves on disk."""
 
 import json
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -10,20 +12,25 @@ from conftest import tiny_config
 from PIL import Image
 
 from i2igalip_cli.checkpoints import load_checkpoint
-from i2igalip_cli.config import HeadConfig
+from i2igalip_cli.config import HeadConfig, LossWeights, PrepareConfig
 from i2igalip_cli.engine.augmentation import augment
 from i2igalip_cli.engine.dataset import SliceDataset
-from i2igalip_cli.engine.trainer import BatchSampler, Trainer, learning_rate_factor
-from i2igalip_cli.errors import CheckpointError, ConfigError, DatasetError
+from i2igalip_cli.engine.sampler import BatchSampler
+from i2igalip_cli.engine.trainer import Trainer, learning_rate_factor
+from i2igalip_cli.errors import CheckpointError, ConfigError, DatasetError, StoppedError
+
+
+def take_step(trainer: Trainer) -> None:
+    trainer.train_step(trainer.sampler.draw(trainer.step))
 
 
 def test_a_resumed_run_equals_an_unbroken_one(dataset, encoder_folder, tmp_path) -> None:
     config = tiny_config(encoder_folder, mirror=True, zoom=1.5, crop=(16, 16))
     Trainer(dataset, tmp_path / "whole", config, "cpu").run()
     broken = Trainer(dataset, tmp_path / "broken", config, "cpu")
-    broken.train_step(), broken.train_step()
+    take_step(broken), take_step(broken)
     broken.save()
-    broken.train_step()  # lost with the crash
+    take_step(broken)  # lost with the crash
     resumed = Trainer(dataset, tmp_path / "broken", config, "cpu")
     assert resumed.step == 2
     resumed.run()
@@ -42,9 +49,9 @@ def test_a_run_leaves_log_previews_and_a_checkpoint_that_says_where_from(
     seen = []
     trainer = Trainer(dataset, tmp_path / "run", tiny_config(encoder_folder), "cpu")
     path = trainer.run(lambda progress: seen.append((progress.step, progress.steps)))
-    assert seen == [(4, 4)]
+    assert seen == [(2, 4), (4, 4)]
     rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows] == [4]
+    assert [row["step"] for row in rows] == [2, 4]
     assert {"cycle", "identity", "clip", "cls", "adversarial", "discriminator"} <= set(rows[0])
     previews = sorted(p.name for p in (tmp_path / "run").glob("preview_*.png"))
     assert previews == ["preview_000000.png", "preview_000002.png", "preview_000004.png"]
@@ -65,7 +72,7 @@ def test_the_checkpoint_holds_the_average_of_the_steps(dataset, encoder_folder, 
     name = "generator.out.2.weight"
     states = [trainer.method.exported.state_dict()[name].clone()]
     for _ in range(2):
-        trainer.train_step()
+        take_step(trainer)
         states.append(trainer.method.exported.state_dict()[name].clone())
     expected = 0.25 * states[0] + 0.25 * states[1] + 0.5 * states[2]
     np.testing.assert_allclose(trainer.checkpoint().tensors[name], expected, atol=1e-7)
@@ -108,7 +115,7 @@ def test_losses_that_are_not_finite_stop_the_run(
     trainer = Trainer(dataset, tmp_path / "run", tiny_config(encoder_folder), "cpu")
     with torch.no_grad():
         trainer.method.exported["generator"].label_emb.weight.fill_(float("nan"))
-    with pytest.raises(CheckpointError, match="not finite at step 4"):
+    with pytest.raises(CheckpointError, match="adversarial.* is not finite at step 2"):
         trainer.run()
 
 
@@ -119,15 +126,104 @@ def test_the_rate_is_constant_then_falls_to_zero(step, factor) -> None:
     assert learning_rate_factor(step, 100) == pytest.approx(factor)
 
 
-def test_an_epoch_shows_every_slice_once_and_both_loaders_differ(dataset) -> None:
+def test_the_processes_of_an_epoch_share_every_slice_once(dataset) -> None:
     data = SliceDataset(dataset, "train", 2)
-    sampler = BatchSampler(data, tiny_config(batch=4))
-    shown = np.concatenate([sampler._shuffled(step, 0) for step in range(sampler.steps_per_epoch)])
-    assert set(shown.tolist()) == set(range(len(data)))
-    assert len(shown) - len(data) < 4
-    assert not np.array_equal(sampler._shuffled(0, 0), sampler._shuffled(0, 1))
-    later = sampler._shuffled(sampler.steps_per_epoch, 0)
-    assert not np.array_equal(sampler._shuffled(0, 0), later), "the next epoch is shuffled anew"
+    config = tiny_config(batch=2)
+    for loader in (0, 1):
+        parts = [
+            [
+                sampler.slice_at(loader, position)
+                for step in range(len(data) // 4 + 1)
+                for position in sampler.positions(step)
+                if position < len(data)
+            ]
+            for sampler in (BatchSampler(data, config, rank, 2) for rank in (0, 1))
+        ]
+        assert not set(parts[0]) & set(parts[1])
+        assert sorted(parts[0] + parts[1]) == list(range(len(data)))
+    alone = BatchSampler(data, config)
+    rows = [[alone.slice_at(k, n) for n in range(len(data))] for k in (0, 1)]
+    assert rows[0] != rows[1], "both loaders are shuffled apart"
+    later = [alone.slice_at(0, len(data) + n) for n in range(len(data))]
+    assert rows[0] != later, "the next epoch is shuffled anew"
+
+
+def test_two_processes_draw_what_one_draws_with_twice_the_batch(dataset) -> None:
+    data = SliceDataset(dataset, "train", 2)
+    changes = {"mirror": True, "zoom": 1.5, "crop": (16, 16), "distinct_domains": True}
+    whole = BatchSampler(data, tiny_config(batch=4, **changes)).draw(3)
+    parts = [BatchSampler(data, tiny_config(batch=2, **changes), r, 2).draw(3) for r in (0, 1)]
+    for name in ("first", "second", "first_domains", "second_domains"):
+        together = torch.stack([getattr(part, name) for part in parts], 1).flatten(0, 1)
+        assert torch.equal(together, getattr(whole, name)), name
+
+
+def test_registered_partners_are_found_and_augmented_alike(dataset) -> None:
+    data = SliceDataset(dataset, "train", 2)
+    weights = LossWeights(paired=1)
+    changes = {"mirror": True, "zoom": 1.5, "crop": (16, 16), "distinct_domains": True}
+    batch = BatchSampler(data, tiny_config(batch=8, weights=weights, **changes)).draw(0)
+    assert batch.first_known.all(), "every subject of this dataset has all three contrasts"
+    inside = (batch.first > 0).float()
+    # The outline of the head is the same in every contrast of a subject, within its noise.
+    assert ((batch.first_truth > 0).float() - inside).abs().mean() < 0.02
+    assert (batch.first_truth - batch.first).abs().mean() > 0.01
+    without = BatchSampler(data, tiny_config(batch=8, **changes)).draw(0)
+    assert not without.first_known.any()
+    assert torch.equal(without.first, batch.first), "the weight changes nothing else"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_the_run_goes_on_as_if_unbroken(
+    dataset, encoder_folder, tmp_path, number
+) -> None:
+    config = tiny_config(encoder_folder, save_every=100)
+    Trainer(dataset, tmp_path / "whole", config, "cpu").run()
+    broken = Trainer(dataset, tmp_path / "broken", config, "cpu")
+    step = broken.train_step
+
+    def interrupted(batch):
+        if broken.step == 1:
+            os.kill(os.getpid(), number)
+        return step(batch)
+
+    broken.train_step = interrupted
+    with pytest.raises(StoppedError, match="after step 2 of 4.*same command") as stopped:
+        broken.run()
+    assert stopped.value.exit_code == 128 + number
+    Trainer(dataset, tmp_path / "broken", config, "cpu").run()
+    names = ("whole", "broken")
+    states = [torch.load(tmp_path / n / "state.pt", weights_only=True) for n in names]
+    assert states[0]["step"] == states[1]["step"] == 4
+    for part in ("method", "average"):
+        for name, tensor in states[0][part].items():
+            assert torch.equal(states[1][part][name], tensor), name
+
+
+def test_a_collapse_to_the_identity_is_warned_of(
+    dataset, encoder_folder, tmp_path, monkeypatch
+) -> None:
+    seen = []
+    trainer = Trainer(dataset, tmp_path / "run", tiny_config(encoder_folder), "cpu")
+    trainer.run(lambda progress: seen.extend(progress.warnings))
+    assert not seen
+    again = Trainer(dataset, tmp_path / "again", tiny_config(encoder_folder), "cpu")
+    monkeypatch.setattr(again.method, "_generate", lambda slices, domains: slices * again.one)
+    again.one = torch.ones(1, requires_grad=True)
+    again.run(lambda progress: seen.extend(progress.warnings))
+    assert "collapsed to the identity" in seen[0]
+
+
+def test_captions_and_domains_of_the_run(dataset, encoder_folder, tmp_path) -> None:
+    config = tiny_config(encoder_folder, domains=("PD", "T1"), captions={"t1": "a T1 picture"})
+    trainer = Trainer(dataset, tmp_path / "run", config, "cpu")
+    assert [(d.name, d.caption) for d in trainer.checkpoint().domains] == [
+        ("PD", "This MRI is PD-weighted"),
+        ("T1", "a T1 picture"),
+    ]
+    assert set(trainer.data.domains.tolist()) == {0, 1}
+    with pytest.raises(ConfigError, match="unknown domain 'CT'"):
+        Trainer(dataset, tmp_path / "no", tiny_config(encoder_folder, domains=("CT", "T1")))
 
 
 def test_pairs_are_of_two_domains_when_asked(dataset) -> None:
@@ -144,7 +240,7 @@ def test_pairs_are_of_two_domains_when_asked(dataset) -> None:
 def test_one_domain_cant_be_paired_with_another(dataset, raw, tmp_path) -> None:
     from i2igalip_cli.engine.prepare import prepare
 
-    prepare(raw, tmp_path / "one", patterns={"T1": "*T1*"})
+    prepare(raw, tmp_path / "one", PrepareConfig(patterns={"T1": "*T1*"}))
     data = SliceDataset(tmp_path / "one", "train")
     with pytest.raises(DatasetError, match="two domains"):
         BatchSampler(data, tiny_config(distinct_domains=True))

@@ -36,3 +36,12 @@ def test_clip_alignment_is_minus_the_cosine(other, expected) -> None:
 @pytest.mark.parametrize(("other", "expected"), [(3 * UNIT, 0), (-UNIT, 2), (UNIT.roll(1, 0), 1)])
 def test_class_token_distance_is_one_minus_the_cosine(other, expected) -> None:
     assert losses.class_token_distance(UNIT, other) == pytest.approx(expected)
+
+
+def test_the_paired_loss_counts_known_partners_only() -> None:
+    slices, truth = torch.rand(4, 1, 3, 3), torch.rand(4, 1, 3, 3)
+    truth[1] = slices[1] + 0.5
+    truth[2] = slices[2] - 0.25
+    known = torch.tensor([False, True, True, False])
+    assert losses.paired_translation(slices, truth, known) == pytest.approx(0.75 / 4)
+    assert losses.paired_translation(slices, truth, ~known & known) == 0

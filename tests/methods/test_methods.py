@@ -1,6 +1,6 @@
 """The contract of every method in the registry."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -22,13 +22,15 @@ def build(name: str, encoder, **changes):
     domains = [DOMAINS[n] for n in NAMES]
     captions = torch.nn.functional.normalize(torch.eye(3, 16) + 0.1, dim=1)
     config = tiny_config(method=name, generator=replace(TINY_GENERATOR, domains=3), **changes)
-    return METHODS[name](config, domains, captions, encoder)
+    return METHODS[name](config, domains, captions, None, encoder)
 
 
 def batch(seed: int = 0) -> UnpairedBatch:
     draw = torch.Generator().manual_seed(seed)
     first, second = (torch.rand(2, 1, 16, 12, generator=draw) for _ in range(2))
-    return UnpairedBatch(first, torch.tensor([0, 1]), second, torch.tensor([1, 2]))
+    truth, known = torch.zeros(2, 1, 16, 12), torch.zeros(2, dtype=torch.bool)
+    domains = (torch.tensor([0, 1]), torch.tensor([1, 2]))
+    return UnpairedBatch(first, domains[0], second, domains[1], truth, known, truth, known)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -86,6 +88,38 @@ def test_the_trained_state_comes_back_whole(name, encoder) -> None:
     assert not any(key.startswith("encoder.") for key in one.trained_state())
     with pytest.raises(RuntimeError, match="missing"):
         two.load_trained_state({})
+
+
+def first_gradients(encoder, size: int, **changes) -> dict[str, torch.Tensor]:
+    """Gradients of every network in a first step on four pairs, `size` of them at once."""
+    method = build("galip", encoder, batch=size, **changes)
+    found = {}
+    update = method.update
+
+    def keep(name: str) -> None:
+        network = method.discriminator if name == "discriminator" else method.exported
+        for key, parameter in network.named_parameters():
+            if parameter.grad is not None:
+                found[f"{name}.{key}"] = parameter.grad.clone()
+        update(name)
+
+    method.update = keep
+    pieces = [batch(0), batch(1)]
+    four = UnpairedBatch(
+        *(torch.cat([getattr(p, f.name) for p in pieces]) for f in fields(UnpairedBatch))
+    )
+    method.step(four)
+    return found
+
+
+@pytest.mark.parametrize("changes", [{"size": 2}, {"size": 1}, {"size": 4, "recompute": True}])
+def test_gathered_and_recomputed_gradients_are_the_same(encoder, changes) -> None:
+    expected = first_gradients(encoder, 4)
+    found = first_gradients(encoder, **changes)
+    assert expected.keys() == found.keys()
+    for key, gradient in expected.items():
+        largest = gradient.abs().max()
+        assert (found[key] - gradient).abs().max() <= 1e-4 * largest + 1e-9, key
 
 
 def test_the_weights_of_the_losses_reach_the_generator(encoder) -> None:
