@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from i2igalip_cli.config import GeneratorConfig, TrainConfig, from_dict, load_toml, to_dict
+from i2igalip_cli.config import GeneratorConfig, TrainConfig, from_dict, load_train_config, to_dict
 from i2igalip_cli.errors import ConfigError
 
 
@@ -34,12 +34,12 @@ def test_a_bad_file_is_refused_by_name(tmp_path: Path, text: str, message: str) 
     path = tmp_path / "run.toml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
-        load_toml(path)
+        load_train_config(path)
 
 
 def test_an_absent_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="can't read the configuration"):
-        load_toml(tmp_path / "none.toml")
+        load_train_config(tmp_path / "none.toml")
 
 
 def test_a_file_sets_nested_settings(tmp_path: Path) -> None:
@@ -48,5 +48,5 @@ def test_a_file_sets_nested_settings(tmp_path: Path) -> None:
         "batch = 2\n[generator]\nwidth = 64\nmultipliers = [1, 2, 4, 4]\n"
         "attention_reductions = [4, 8]\n"
     )
-    config = load_toml(path)
+    config = load_train_config(path)
     assert (config.batch, config.generator.width, config.generator.side_multiple) == (2, 64, 8)

@@ -45,7 +45,8 @@ class Processes:
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         dist.all_reduce(flat)
         flat /= self.count
-        for parameter, piece in zip(wanted, flat.split([p.numel() for p in wanted]), strict=True):
+        pieces = torch.split(flat, [p.numel() for p in wanted])
+        for parameter, piece in zip(wanted, pieces, strict=True):
             parameter.grad = piece.view_as(parameter).clone()
 
     def mean(self, values: Tensor) -> Tensor:

@@ -95,7 +95,7 @@ class Discriminator(nn.Module):
         """
         for layer in self.modules():
             if is_parametrized(layer, "weight"):
-                for norm in layer.parametrizations["weight"]:  # type: ignore[union-attr,index]
+                for norm in layer.parametrizations["weight"]:  # type: ignore[index]
                     norm.train()
                     _ = layer.weight  # reading it iterates
                     norm.eval()

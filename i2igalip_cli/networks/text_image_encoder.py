@@ -85,6 +85,22 @@ class TextImageEncoder(nn.Module):
         embedding: Tensor = model.encode_text(tokens, normalize=True).float()
         return embedding
 
+    @torch.no_grad()
+    def encode_caption_tokens(self, captions: Sequence[str]) -> Tensor:
+        """The text tower's normed token embeddings before pooling: (N, T, C) float32."""
+        model: Any = self.model
+        tower = getattr(model, "text", model)
+        # A Hugging Face tower holds a whole model, open_clip's own end in a norm.
+        last = tower.ln_final if hasattr(tower, "ln_final") else tower.transformer
+        caught: list[Any] = []
+        hook = last.register_forward_hook(lambda module, given, out: caught.append(out))
+        try:
+            model.encode_text(self.tokenizer(list(captions)).to(self.mean.device))
+        finally:
+            hook.remove()
+        tokens: Tensor = getattr(caught[0], "last_hidden_state", caught[0]).float()
+        return tokens
+
     def forward(self, slices: Tensor, blocks: Sequence[int] = ()) -> ImageFeatures:
         """Look at slices (N, 1, H, W) in [0, 1]; `blocks` asks for their patch tokens.
 

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from conftest import head, write_head
 
-from i2igalip_cli.config import IntensityPolicy
+from i2igalip_cli.config import IntensityPolicy, PrepareConfig, parse_assignments
 from i2igalip_cli.engine.dataset import SPLITS, SliceDataset, read_index
 from i2igalip_cli.engine.prepare import (
     find_volumes,
-    parse_patterns,
     prepare,
     split_subjects,
 )
@@ -43,7 +42,7 @@ def test_slices_are_the_volumes_in_the_unit_range(dataset, raw) -> None:
 
 def test_empty_ends_are_left_out(tmp_path) -> None:
     path = write_head(tmp_path / "raw" / "a_T1.nii.gz", shape=(20, 24, 15))
-    prepare(path.parent, tmp_path / "out", patterns={"T1": "*T1*"}, shares=(1, 0, 0))
+    prepare(path.parent, tmp_path / "out", PrepareConfig(patterns={"T1": "*T1*"}, split=(1, 0, 0)))
     shard = read_index(tmp_path / "out").shards[0]
     slices = np.load(tmp_path / "out" / shard.file)
     assert shard.first > 0
@@ -54,7 +53,9 @@ def test_empty_ends_are_left_out(tmp_path) -> None:
 def test_folders_named_after_splits_decide(tmp_path) -> None:
     for split, subject in (("train", "a"), ("val", "b"), ("test", "c")):
         write_head(tmp_path / "train" / "raw" / split / f"{subject}_T1.nii")
-    report = prepare(tmp_path / "train" / "raw", tmp_path / "out", patterns={"T1": "*T1*"})
+    report = prepare(
+        tmp_path / "train" / "raw", tmp_path / "out", PrepareConfig(patterns={"T1": "*T1*"})
+    )
     assert {s.subject: s.split for s in report.index.shards} == {
         "a": "train",
         "b": "val",
@@ -67,18 +68,21 @@ def test_a_subject_in_two_splits_or_none_is_refused(tmp_path) -> None:
     write_head(tmp_path / "train" / "a_T1.nii")
     write_head(tmp_path / "test" / "a_T2.nii", "T2")
     with pytest.raises(DatasetError, match="two splits"):
-        split_subjects(find_volumes(tmp_path, ALL), (1, 0, 0), 0)
+        split_subjects(find_volumes(tmp_path, ALL), PrepareConfig(split=(1, 0, 0)))
     (tmp_path / "test" / "a_T2.nii").rename(tmp_path / "b_T2.nii")
     with pytest.raises(DatasetError, match="none of the folders"):
-        split_subjects(find_volumes(tmp_path, ALL), (1, 0, 0), 0)
+        split_subjects(find_volumes(tmp_path, ALL), PrepareConfig(split=(1, 0, 0)))
 
 
 def test_shares_deal_all_subjects(raw) -> None:
     volumes = find_volumes(raw, ALL)
-    split = split_subjects(volumes, (0.6, 0.2, 0.2), seed=1)
+    split = split_subjects(volumes, PrepareConfig(split=(0.6, 0.2, 0.2), seed=1))
     assert [list(split.values()).count(name) for name in SPLITS] == [3, 1, 1]
-    assert split_subjects(volumes, (0.6, 0.2, 0.2), seed=1) == split
-    assert any(split_subjects(volumes, (0.6, 0.2, 0.2), seed=s) != split for s in range(2, 6))
+    assert split_subjects(volumes, PrepareConfig(split=(0.6, 0.2, 0.2), seed=1)) == split
+    assert any(
+        split_subjects(volumes, PrepareConfig(split=(0.6, 0.2, 0.2), seed=s)) != split
+        for s in range(2, 6)
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,7 +127,7 @@ def test_not_finite_voxels_and_empty_volumes_are_reported(tmp_path) -> None:
     speck = np.zeros((30, 30, 9), np.float32)
     speck[15, 15, 4] = 5
     nib.save(nib.Nifti1Image(speck, np.eye(4)), tmp_path / "raw" / "b_T1.nii")
-    report = prepare(tmp_path / "raw", tmp_path / "out", shares=(1, 0, 0))
+    report = prepare(tmp_path / "raw", tmp_path / "out", PrepareConfig(split=(1, 0, 0)))
     assert any("1 voxels were not finite" in line for line in report.warnings)
     assert any("b_T1.nii: no slice with foreground" in line for line in report.warnings)
 
@@ -131,7 +135,10 @@ def test_not_finite_voxels_and_empty_volumes_are_reported(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"patterns": {"T9": "*T1*"}}, DatasetError, "unknown domain 'T9'"),
+        ({"patterns": {"T9": "*T1*"}}, ConfigError, "unknown domain 'T9'.*--caption T9="),
+        ({"captions": {"T9": "a T9"}}, ConfigError, "no pattern finds"),
+        ({"split": (4, 1, 1)}, DatasetError, "asks for 6 subjects, there are 5"),
+        ({"split": (1, 0)}, ConfigError, "three numbers"),
         ({"patterns": {"T1": "*x*"}}, DatasetError, "no volumes fit"),
         ({"patterns": {"T1": "*T1*", "T2": "*T*"}}, DatasetError, "narrow"),
         ({"plane": "tilted"}, ConfigError, "axial"),
@@ -139,7 +146,7 @@ def test_not_finite_voxels_and_empty_volumes_are_reported(tmp_path) -> None:
 )
 def test_faults_are_named(raw, tmp_path, arguments, error, message) -> None:
     with pytest.raises(error, match=message):
-        prepare(raw, tmp_path / "out", **arguments)
+        prepare(raw, tmp_path / "out", PrepareConfig(**arguments))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -152,14 +159,16 @@ def test_an_output_in_the_way_and_no_input_are_refused(raw, tmp_path) -> None:
 
 
 def test_patterns_from_the_command_line() -> None:
-    assert parse_patterns(["T1=*t1*", "CT=a=b"]) == {"T1": "*t1*", "CT": "a=b"}
+    assert parse_assignments("--pattern", ["T1=*t1*", "CT=a=b"]) == {"T1": "*t1*", "CT": "a=b"}
     for wrong in (["T1"], ["=x"], ["T1="], ["T1=a", "T1=b"]):
         with pytest.raises(ConfigError, match="DOMAIN"):
-            parse_patterns(wrong)
+            parse_assignments("--pattern", wrong)
 
 
 def test_coronal_slices_and_another_percentile(raw, tmp_path) -> None:
-    report = prepare(raw, tmp_path / "out", plane="coronal", policy=IntensityPolicy(percentile=90))
+    report = prepare(
+        raw, tmp_path / "out", PrepareConfig(plane="coronal"), policy=IntensityPolicy(percentile=90)
+    )
     assert report.index.plane == "coronal"
     assert report.index.shards[0].shape[1:] == (9, 20)
     assert report.index.shards[0].spacing_mm == pytest.approx((3.0, 1.91), abs=0.02)
@@ -203,3 +212,44 @@ def test_reading_pads_to_one_size_and_keeps_the_order(dataset) -> None:
     assert batch[0].sum() == pytest.approx(piece.astype(np.float64).sum(), rel=1e-5)
     assert data.place(0) == 0
     assert data.place(len(data) - 1) == 1
+
+
+def test_numbers_of_subjects_leave_the_rest_out(raw, tmp_path) -> None:
+    report = prepare(raw, tmp_path / "out", PrepareConfig(split=(2, 1, 1)))
+    splits = {shard.subject: shard.split for shard in report.index.shards}
+    assert sorted(splits.values()) == ["test", "train", "train", "val"]
+
+
+def test_a_domain_of_ones_own_and_another_caption(raw, tmp_path) -> None:
+    settings = PrepareConfig(
+        patterns={"mine": "*T1*", "T2": "*T2*"}, captions={"mine": "a new sight", "T2": "T2!"}
+    )
+    report = prepare(raw, tmp_path / "out", settings)
+    assert [(d.name, d.caption) for d in report.index.domains] == [
+        ("mine", "a new sight"),
+        ("T2", "T2!"),
+    ]
+
+
+def test_volumes_on_one_grid_are_registered_partners_and_others_are_not(tmp_path) -> None:
+    import nibabel as nib
+    from conftest import OBLIQUE
+
+    for contrast in ("T1", "T2", "PD"):
+        write_head(tmp_path / "raw" / f"a_{contrast}.nii", contrast)
+    moved = OBLIQUE.copy()
+    moved[0, 3] += 1
+    nib.save(nib.Nifti1Image(head("PD"), moved), tmp_path / "raw" / "a_PD.nii")
+    report = prepare(tmp_path / "raw", tmp_path / "out", PrepareConfig(split=(1, 0, 0)))
+    assert report.pairs == 2
+    data = SliceDataset(tmp_path / "out", "train")
+    names = [domain.name for domain in data.index.domains]
+    for number in range(len(data)):
+        own = names[data.domains[number]]
+        for target in range(3):
+            partner = data.counterpart(number, target)
+            if "PD" in (own, names[target]) and own != names[target]:
+                assert partner is None
+            else:
+                assert data.domains[partner] == target
+                assert data.place(partner) == pytest.approx(data.place(number), abs=0.15)

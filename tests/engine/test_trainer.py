@@ -115,7 +115,7 @@ def test_losses_that_are_not_finite_stop_the_run(
     trainer = Trainer(dataset, tmp_path / "run", tiny_config(encoder_folder), "cpu")
     with torch.no_grad():
         trainer.method.exported["generator"].label_emb.weight.fill_(float("nan"))
-    with pytest.raises(CheckpointError, match="adversarial.* is not finite at step 2"):
+    with pytest.raises(CheckpointError, match=r"adversarial.* is not finite at step 2"):
         trainer.run()
 
 
@@ -188,7 +188,7 @@ def test_a_signal_saves_and_the_run_goes_on_as_if_unbroken(
         return step(batch)
 
     broken.train_step = interrupted
-    with pytest.raises(StoppedError, match="after step 2 of 4.*same command") as stopped:
+    with pytest.raises(StoppedError, match=r"after step 2 of 4.*same command") as stopped:
         broken.run()
     assert stopped.value.exit_code == 128 + number
     Trainer(dataset, tmp_path / "broken", config, "cpu").run()

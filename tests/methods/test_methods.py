@@ -33,7 +33,7 @@ def batch(seed: int = 0) -> UnpairedBatch:
     return UnpairedBatch(first, domains[0], second, domains[1], truth, known, truth, known)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("name", METHODS)
 def test_a_step_teaches_every_network_but_the_encoder(name, precision, encoder) -> None:
     method = build(name, encoder, precision=precision)
@@ -119,7 +119,7 @@ def test_gathered_and_recomputed_gradients_are_the_same(encoder, changes) -> Non
     assert expected.keys() == found.keys()
     for key, gradient in expected.items():
         largest = gradient.abs().max()
-        assert (found[key] - gradient).abs().max() <= 1e-4 * largest + 1e-9, key
+        assert (found[key] - gradient).abs().max() <= 5e-4 * largest + 1e-9, key
 
 
 def test_the_weights_of_the_losses_reach_the_generator(encoder) -> None:
@@ -128,8 +128,6 @@ def test_the_weights_of_the_losses_reach_the_generator(encoder) -> None:
 
     def gradient(cycle: float) -> torch.Tensor:
         weights = LossWeights(adversarial=0, cycle=cycle, identity=0, clip=0, cls=0)
-        method = build("galip", encoder, weights=weights)
-        method.step(batch())
-        return method.exported["generator"].out[2].weight.grad
+        return first_gradients(encoder, 4, weights=weights)["generator.generator.out.2.weight"]
 
     torch.testing.assert_close(gradient(20.0), 2 * gradient(10.0))
