@@ -39,7 +39,8 @@ def test_a_step_teaches_every_network_but_the_encoder(name, precision, encoder) 
     method = build(name, encoder, precision=precision)
     frozen = {k: v.clone() for k, v in encoder.state_dict().items()}
     before = {k: v.clone() for k, v in method.named_parameters() if not k.startswith("encoder.")}
-    for seed in range(3):  # a domain without slices in a step waits for the next
+    # A domain without slices in a step waits for the next; float16 first finds its loss scale.
+    for seed in range(12 if precision == "float16" else 3):
         report = method.step(batch(seed))
     assert all(torch.isfinite(loss) for loss in report.losses.values())
     # The caption is one token, so attending to it is the same whatever the queries and keys are.
@@ -119,7 +120,8 @@ def test_gathered_and_recomputed_gradients_are_the_same(encoder, changes) -> Non
     assert expected.keys() == found.keys()
     for key, gradient in expected.items():
         largest = gradient.abs().max()
-        assert (found[key] - gradient).abs().max() <= 5e-4 * largest + 1e-9, key
+        # A bias before an instance norm has the gradient 0, and rounding instead.
+        assert (found[key] - gradient).abs().max() <= 5e-4 * largest + 1e-8, key
 
 
 def test_the_weights_of_the_losses_reach_the_generator(encoder) -> None:
