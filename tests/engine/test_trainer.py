@@ -14,6 +14,7 @@ from PIL import Image
 from i2igalip_cli.checkpoints import load_checkpoint
 from i2igalip_cli.config import HeadConfig, LossWeights, PrepareConfig
 from i2igalip_cli.engine.augmentation import augment
+from i2igalip_cli.engine.backends import TorchBackend
 from i2igalip_cli.engine.dataset import SliceDataset
 from i2igalip_cli.engine.sampler import BatchSampler
 from i2igalip_cli.engine.trainer import Trainer, learning_rate_factor
@@ -265,3 +266,18 @@ def test_augmentation_does_what_it_is_asked() -> None:
     cropped = augment(slices, tiny_config(crop=(8, 6)), rng)
     assert cropped.shape == (64, 1, 8, 6)
     assert len({tuple(one.flatten().tolist()) for one in cropped}) > 5
+
+
+def test_a_generator_may_attend_to_every_caption_token(dataset, encoder_folder, tmp_path) -> None:
+    config = tiny_config(encoder_folder, caption_context="tokens", steps=2)
+    path = Trainer(dataset, tmp_path / "run", config, "cpu").run()
+    loaded = load_checkpoint(path)
+    assert loaded.tokens.shape == (3, 16, 16)  # captions, tokens of the tiny text tower, its width
+    assert loaded.captions.shape == (3, 16)
+    assert not np.array_equal(loaded.tokens[0], loaded.tokens[1])
+    slices = SliceDataset(dataset, "test", 2).read([0, 1])
+    backend = TorchBackend(loaded, "cpu")
+    outputs = [backend(slices, None, domain) for domain in loaded.domains]
+    assert outputs[0].shape == slices.shape
+    altered = TorchBackend(replace(loaded, tokens=loaded.tokens[::-1].copy()), "cpu")
+    assert not np.array_equal(altered(slices, None, loaded.domains[0]), outputs[0])
