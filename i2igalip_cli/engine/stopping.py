@@ -7,6 +7,12 @@ from types import FrameType, TracebackType
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
+def leave_signals_to_the_parent(worker: int) -> None:
+    """Let a loader's process ignore what a terminal or a cluster sends to all of a job's."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 class StopRequest:
     """While this lasts, the first signal is only noted; a second Ctrl-C interrupts as usual.
 

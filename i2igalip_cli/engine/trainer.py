@@ -24,7 +24,7 @@ from i2igalip_cli.domains import Domain, find_domain
 from i2igalip_cli.engine.dataset import SliceDataset
 from i2igalip_cli.engine.parallel import Processes
 from i2igalip_cli.engine.sampler import BatchSampler
-from i2igalip_cli.engine.stopping import StopRequest
+from i2igalip_cli.engine.stopping import StopRequest, leave_signals_to_the_parent
 from i2igalip_cli.errors import CheckpointError, ConfigError, StoppedError
 from i2igalip_cli.evaluation.pictures import draw_panel, save_picture
 from i2igalip_cli.methods import METHODS, Method, StepReport, UnpairedBatch
@@ -137,6 +137,7 @@ class Trainer:
             sampler=range(self.step, self.steps),
             num_workers=self.workers,
             pin_memory=self.device.type == "cuda",
+            worker_init_fn=leave_signals_to_the_parent,
         )
         with StopRequest() as stop:
             for batch in loader:

@@ -1,6 +1,7 @@
 """Training: seeded, resumed as if never stopped, and what it leaves on disk."""
 
 import json
+import multiprocessing
 import os
 import signal
 from dataclasses import replace
@@ -174,17 +175,22 @@ def test_registered_partners_are_found_and_augmented_alike(dataset) -> None:
     assert torch.equal(without.first, batch.first), "the weight changes nothing else"
 
 
+@pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_the_run_goes_on_as_if_unbroken(
-    dataset, encoder_folder, tmp_path, number
+    dataset, encoder_folder, tmp_path, number, workers
 ) -> None:
     config = tiny_config(encoder_folder, save_every=100)
     Trainer(dataset, tmp_path / "whole", config, "cpu").run()
-    broken = Trainer(dataset, tmp_path / "broken", config, "cpu")
+    broken = Trainer(dataset, tmp_path / "broken", config, "cpu", workers=workers)
     step = broken.train_step
 
     def interrupted(batch):
         if broken.step == 1:
+            children = multiprocessing.active_children()
+            assert len(children) == workers
+            for child in children:  # a cluster signals every process of a job
+                os.kill(child.pid, number)
             os.kill(os.getpid(), number)
         return step(batch)
 
