@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from i2igalip_cli.networks.unet import Generator
 
 FORMAT = 1
+FILE_NAME = "checkpoint.safetensors"  # in the folder of a run
 _KEY = "i2igalip"
 _CAPTIONS = "captions"
 _TOKENS = "caption_tokens"
@@ -126,21 +127,37 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path, *, half: bool = Fa
         raise CheckpointError(f"can't write {path}: {error.strerror}") from error
 
 
+def _find(weights: str | Path | None) -> Path:
+    """The file that load_checkpoint's argument means."""
+    if weights is None:
+        return hub.find_checkpoint()
+    path = Path(weights)
+    if path.is_file():
+        return path
+    if path.is_dir() and hub.is_bundle(path):
+        return hub.find_checkpoint(weights=path)
+    if path.is_dir() and (path / FILE_NAME).is_file():
+        return path / FILE_NAME
+    if path.is_dir():
+        raise CheckpointError(
+            f"{weights}: holds neither {FILE_NAME} (a run) nor manifest.json (a bundle)"
+        )
+    if path.suffix == ".safetensors" or len(path.parts) > 1:
+        raise CheckpointError(f"{weights}: no such file or folder")
+    return hub.find_checkpoint(str(weights))
+
+
 def load_checkpoint(weights: str | Path | None = None) -> Checkpoint:
     """Read a checkpoint.
 
     Args:
-        weights: A file or a shipped name; None for the shipped default.
+        weights: A .safetensors file, the folder of a run, a bundle of download-weights (its default
+            checkpoint) or a shipped name; None for the shipped default.
 
     Raises:
         CheckpointError: Absent, damaged, altered, not ours, or of a newer format.
     """
-    if weights is not None and Path(weights).is_file():
-        path = Path(weights)
-    elif weights is not None and Path(weights).suffix == ".safetensors":
-        raise CheckpointError(f"{weights}: no such file")
-    else:
-        path = hub.find_shipped("checkpoint", None if weights is None else str(weights))
+    path = _find(weights)
     try:
         with safe_open(path, framework="numpy") as opened:
             metadata = opened.metadata() or {}

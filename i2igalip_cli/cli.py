@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import i2igalip_cli
-from i2igalip_cli.errors import ConfigError, GalipError, StoppedError, VolumeError
+from i2igalip_cli.errors import CheckpointError, GalipError, StoppedError, VolumeError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from i2igalip_cli.engine.evaluator import EvaluationReport
-    from i2igalip_cli.engine.trainer import Trainer
+    from i2igalip_cli.engine.rehearsal import Forecast
+    from i2igalip_cli.engine.trainer import Trainer, TrainProgress
     from i2igalip_cli.engine.translator import Translation
+    from i2igalip_cli.hub import FileReport, WeightsEntry
     from i2igalip_cli.volumes import Volume
 
 app = typer.Typer(
@@ -177,11 +179,33 @@ def train(
     config: Annotated[
         Path | None, typer.Option(help="TOML settings; without it the paper's.")
     ] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Over the settings, in TOML, repeated: weights.cls=0, heads.blocks=[8,11], "
+            "ema_decay=0.999, caption_context='tokens' ...",
+        ),
+    ] = None,
     encoder: Annotated[
-        str | None, typer.Option(help="'demo' (shipped) or an open_clip folder.")
+        str | None,
+        typer.Option(
+            help="biomedclip (the paper's, the default), demo (shipped), an open_clip folder, or "
+            "an open_clip name such as ViT-B-16:laion2b_s34b_b88k."
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Folder of download-weights --to, in which the encoder is looked up."),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="Begin with a trained checkpoint (file or shipped name): fine-tuning."),
     ] = None,
     caption: Annotated[
-        list[str] | None, typer.Option(help="DOMAIN='TEXT', repeated: over the dataset's captions.")
+        list[str] | None,
+        typer.Option(help="DOMAIN='TEXT', repeated: what a domain of the dataset is called."),
     ] = None,
     single: Annotated[
         tuple[str, str] | None,
@@ -201,13 +225,14 @@ def train(
     """
     from dataclasses import replace
 
-    from i2igalip_cli.config import TrainConfig, load_train_config, parse_assignments
+    from i2igalip_cli.config import load_train_config, parse_assignments
     from i2igalip_cli.engine.parallel import join_processes
-    from i2igalip_cli.engine.trainer import Trainer, TrainProgress
+    from i2igalip_cli.engine.trainer import Trainer
 
-    settings = TrainConfig() if config is None else load_train_config(config)
+    settings = load_train_config(config, change or ())
     given = {
         "encoder": encoder,
+        "start": start,
         "steps": steps,
         "seed": seed,
         "domains": single,
@@ -216,22 +241,58 @@ def train(
     }
     settings = replace(settings, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]  # types by name
     with join_processes(device) as (processes, own_device), _progress("training") as advance:
-        trainer = Trainer(dataset, out, settings, own_device, processes=processes, workers=workers)
-        if processes.writes:
-            _say(_describe(trainer))
+        trainer = Trainer(
+            dataset,
+            out,
+            settings,
+            own_device,
+            processes=processes,
+            workers=workers,
+            weights=weights,
+        )
+        say = _say if processes.writes else _silent
+        say(_describe(trainer))
+        say(_foretell(trainer.rehearse(), trainer.steps - trainer.step))
 
-        def show(progress: TrainProgress) -> None:
-            if not processes.writes:
-                return
-            advance(progress.step, progress.steps)
-            _warn(progress.warnings)
-            if progress.step % settings.save_every == 0:
-                losses = "  ".join(f"{name} {value:.3f}" for name, value in progress.losses.items())
-                _say(f"step {progress.step}: {losses}")
+        def show(progress: "TrainProgress") -> None:
+            if processes.writes:
+                advance(progress.step, progress.steps)
+                _warn(progress.warnings)
+                _show_progress(progress, settings.save_every)
 
         checkpoint = trainer.run(show)
         if processes.writes:
             typer.echo(f"checkpoint: {checkpoint}")
+
+
+def _silent(text: str) -> None:
+    """What the processes say that don't write."""
+
+
+def _show_progress(progress: "TrainProgress", every: int) -> None:
+    if progress.step % every == 0:
+        losses = "  ".join(f"{name} {value:.3f}" for name, value in progress.losses.items())
+        _say(f"step {progress.step}: {losses}")
+    if progress.validation is not None:
+        scores = progress.validation
+        mark = " (the best so far)" if progress.best else ""
+        _say(
+            f"step {progress.step}: validation PSNR {scores['psnr']:.2f} dB, "
+            f"SSIM {scores['ssim']:.2f} %{mark}"
+        )
+
+
+def _foretell(forecast: "Forecast", steps: int) -> str:
+    """The line before the first step: what the run will take."""
+    from datetime import timedelta
+
+    left = timedelta(seconds=round(forecast.seconds_a_step * steps))
+    memory = forecast.memory_bytes
+    size = "unknown memory" if memory is None else f"{memory / 2**30:.1f} GiB of memory"
+    return (
+        f"a step takes {forecast.seconds_a_step:.2f} s and {size} (one was tried out and undone); "
+        f"{steps:,} steps take about {left}"
+    )
 
 
 def _describe(trainer: "Trainer") -> str:
@@ -256,7 +317,18 @@ def translate(
         Path | None, typer.Option("-o", "--output", help="Default: IN_TARGET.nii.gz beside IN.")
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="Checkpoint file or shipped name; default the shipped one.")
+        str | None,
+        typer.Option(
+            help="Checkpoint file, folder of a run or of download-weights --to, or shipped name; "
+            "default the shipped one."
+        ),
+    ] = None,
+    caption: Annotated[
+        str | None, typer.Option(help="Say the target in your own words; --to still names it.")
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="Where --caption finds the checkpoint's encoder, if it has moved."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output.")] = False,
     preview: Annotated[
@@ -285,12 +357,14 @@ def translate(
     out = output or volume.with_name(f"{stem}_{target.name}{suffix}")
     check_output(out, overwrite=overwrite)
 
+    from i2igalip_cli.engine.captions import encode_caption
     from i2igalip_cli.engine.translator import TranslationOptions, translate_volume
 
+    said = None if caption is None else encode_caption(caption, checkpoint, encoder, weights)
     options = TranslationOptions(device=device, threads=threads, batch_size=batch_size)
     try:
         with _progress(f"to {target.name}") as advance:
-            result = translate_volume(loaded, checkpoint, to, source, options, advance)
+            result = translate_volume(loaded, checkpoint, to, source, options, advance, said)
     except VolumeError as error:
         raise VolumeError(f"{volume}: {error}") from error
     _warn(f"{volume}: {warning}" for warning in result.warnings)
@@ -304,7 +378,7 @@ def translate(
                 "preview": None if picture is None else str(picture),
                 "source": None if result.source is None else result.source.name,
                 "target": target.name,
-                "caption": target.caption,
+                "caption": result.target.caption,
                 "shape": loaded.shape,
                 "slices": result.slices,
                 "empty_slices": result.empty,
@@ -412,37 +486,120 @@ def _mean(summary: tuple[float, float] | None, digits: int) -> str:
 
 @app.command("download-weights")
 def download_weights(
-    name: Annotated[str | None, typer.Argument(help="An entry of the manifest.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Entries of the manifest.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All entries.")] = False,
     listing: Annotated[bool, typer.Option("--list", help="Show what there is.")] = False,
+    check: Annotated[
+        bool, typer.Option("--verify", help="Compare what is here with its SHA-256.")
+    ] = False,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="DIR", help="Make a bundle for machines without network."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show or check the weights.
+    """Fetch, list or check the weights.
 
-    Lists the manifest, or checks that an entry is here and whole.
+    They go to the Hugging Face cache (HF_HOME). Other commands load a bundle with --weights DIR.
     """
     from i2igalip_cli import hub
 
+    if sum((listing, check, to is not None)) > 1:
+        raise typer.BadParameter("--list, --verify and --to exclude each other")
+    if names and everything:
+        raise typer.BadParameter("give names or --all, not both")
     entries = hub.read_manifest()
-    if name is not None:
-        chosen = [entry for entry in entries if entry.name == name]
-        if not chosen:
-            known = ", ".join(entry.name for entry in entries)
-            raise ConfigError(f"unknown weights '{name}': the manifest has {known}")
-        hub.verify(chosen[0])
-        typer.echo(f"{hub.shipped_folder() / chosen[0].file}: ships with i2igalip, SHA-256 right")
-        return
-    if not listing:
-        raise ConfigError("give the name of an entry, or --list to see them")
-    if as_json:
-        from dataclasses import asdict
+    chosen = hub.choose(entries, names) if names else entries
+    if listing:
+        _list_weights(chosen, as_json)
+    elif check:
+        here = [entry for entry in chosen if names or any(hub.locate(entry))]
+        _verify_weights(here, as_json)
+    elif names or everything:
+        _fetch_weights(chosen, to, as_json)
+    else:
+        raise typer.BadParameter("give the name of an entry, --all, --list or --verify")
 
-        _print_json([asdict(entry) for entry in entries])
-        return
+
+def _list_weights(entries: "list[WeightsEntry]", as_json: bool) -> None:
+    from dataclasses import asdict
+
     from rich.table import Table
 
-    table = Table("name", "kind", "MB", "SHA-256", "what it is")
-    for entry in entries:
+    from i2igalip_cli import hub
+
+    where = [
+        "ships" if entry.ships else "here" if all(hub.locate(entry)) else "to fetch"
+        for entry in entries
+    ]
+    rows = list(zip(entries, where, strict=True))
+    if as_json:
+        _print_json([{**asdict(e), "size": e.size, "where": place} for e, place in rows])
+        return
+    table = Table("name", "kind", "MB", "licence", "where", "what it is")
+    for entry, place in rows:
         label = f"{entry.name} (default)" if entry.default else entry.name
         size = f"{entry.size / 1e6:.1f}"
-        table.add_row(label, entry.kind, size, entry.sha256[:12], entry.description)
+        table.add_row(label, entry.kind, size, entry.license, place, entry.description)
     _print_table_whole(table)
+
+
+def _verify_weights(entries: "list[WeightsEntry]", as_json: bool) -> None:
+    from i2igalip_cli import hub
+
+    found = {entry.name: hub.verify(entry) for entry in entries}
+    _print_reports(found, as_json)
+    bad = [e for e in entries if any(r.state in ("wrong", "absent") for r in found[e.name])]
+    if bad:
+        ways = "; ".join(f"{entry.name}: {hub.mend(entry)}" for entry in bad)
+        raise CheckpointError(f"wrong or absent files: {ways}")
+
+
+def _fetch_weights(entries: "list[WeightsEntry]", to: Path | None, as_json: bool) -> None:
+    from i2igalip_cli import hub
+
+    if to is not None:
+        hub.check_bundle_folder(to)
+    found = {}
+    for entry in entries:
+        origin = "ships with i2igalip" if entry.ships else f"from {' and '.join(entry.sources)}"
+        _say(_plain(f"{entry.label}, {origin}"))
+        with _progress(f"{entry.name}, MB") as advance:
+
+            def show(done: int, total: int, advance: Callable[[int, int], None] = advance) -> None:
+                advance(round(done / 1e6), round(total / 1e6))
+
+            found[entry.name] = hub.download(entry, show)
+    bundle = None if to is None else hub.write_bundle(entries, to)
+    _print_reports(found, as_json, bundle)
+
+
+def _print_reports(
+    found: "dict[str, list[FileReport]]", as_json: bool, bundle: Path | None = None
+) -> None:
+    """Each file with its state, by entry; with the bundle that was made of them."""
+    if as_json:
+        rows = [
+            {
+                "name": name,
+                "files": [
+                    {
+                        "file": report.file.file,
+                        "state": report.state,
+                        "path": None if report.path is None else str(report.path),
+                        "sha256": report.sha256 or None,
+                    }
+                    for report in reports
+                ],
+            }
+            for name, reports in found.items()
+        ]
+        _print_json({"entries": rows, "bundle": None if bundle is None else str(bundle)})
+        return
+    for name, reports in found.items():
+        for report in reports:
+            typer.echo(f"{name}: {report.describe()}")
+    if bundle is not None:
+        typer.echo(f"bundle: {bundle}")

@@ -164,6 +164,8 @@ class TrainConfig:
         method: Name in `METHODS`.
         encoder: Text-image encoder: "biomedclip" (the paper's), "demo" (shipped), an open_clip
             folder or an open_clip name.
+        start: Checkpoint whose networks the run begins with, for fine-tuning: a file or a shipped
+            name, with the same domains and sizes; "" begins with random ones.
         captions: Captions by domain, over the dataset's.
         domains: The only domains to train on; () takes all of the dataset.
         caption_context: What the generator attends to: the pooled embedding as one token (the
@@ -191,12 +193,15 @@ class TrainConfig:
             losses, for GPUs without bfloat16), or float32.
         seed: Of weights, order and augmentation.
         validate_every: Steps between validations, where the dataset has paired subjects for it.
+        validation_slices: Slices of each validation volume that are scored, evenly spaced; 0 takes
+            all.
         preview_every: Steps between preview panels.
         save_every: Steps between saved states.
     """
 
     method: str = "galip"
     encoder: str = "biomedclip"
+    start: str = ""
     captions: Mapping[str, str] = field(default_factory=dict)
     domains: tuple[str, ...] = ()
     caption_context: CaptionContext = "pooled"
@@ -219,6 +224,7 @@ class TrainConfig:
     precision: Precision = "float32"
     seed: int = 0
     validate_every: int = 2000
+    validation_slices: int = 16
     preview_every: int = 500
     save_every: int = 500
 
@@ -228,7 +234,11 @@ class TrainConfig:
             self,
             [
                 (self.epochs < 1, f"epochs = {self.epochs}: at least 1"),
-                (self.steps < 0, f"steps = {self.steps}: at least 0"),
+                (
+                    min(self.steps, self.validation_slices) < 0,
+                    f"steps = {self.steps}, validation_slices = {self.validation_slices}: "
+                    "at least 0",
+                ),
                 (
                     min(self.batch, self.accumulate) < 1,
                     f"batch = {self.batch}, accumulate = {self.accumulate}: at least 1",
@@ -362,15 +372,41 @@ def from_dict(kind: type[_Config], values: Mapping[str, Any]) -> _Config:
         raise ConfigError(f"{kind.__name__}: a value of the wrong type ({error})") from error
 
 
-def load_train_config(path: Path) -> TrainConfig:
+def load_train_config(path: Path | None = None, changes: Sequence[str] = ()) -> TrainConfig:
     """Read the training settings of a settings file: all of it but the table [prepare].
+
+    Args:
+        path: The file; without one the paper's settings.
+        changes: NAME=VALUE each, over the file's: a dotted name and a value in TOML, such as
+            "weights.cls=0"; text may go without its quotes.
 
     Raises:
         ConfigError: The file is absent, is not TOML, or holds unknown settings.
     """
-    values = _read_toml(path)
+    values = {} if path is None else _read_toml(path)
     values.pop("prepare", None)
+    for change in changes:
+        _merge(values, _read_change(change))
     return from_dict(TrainConfig, values)
+
+
+def _read_change(text: str) -> dict[str, Any]:
+    name, _, value = text.partition("=")
+    for written in (value, f'"{value}"'):
+        try:
+            return tomllib.loads(f"{name} = {written}")
+        except tomllib.TOMLDecodeError:
+            continue
+    raise ConfigError(f"--set '{text}': write NAME=VALUE, such as weights.cls=0 or ema_decay=0.999")
+
+
+def _merge(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Put nested values over nested values, in place."""
+    for name, value in changes.items():
+        if isinstance(value, Mapping) and isinstance(values.get(name), dict):
+            _merge(values[name], value)
+        else:
+            values[name] = value
 
 
 def load_prepare_config(path: Path) -> PrepareConfig:

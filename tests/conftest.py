@@ -88,6 +88,64 @@ def encoder_folder(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def biomedclip_folder(tmp_path_factory) -> Path:
+    """An encoder folder of BiomedCLIP's layout: timm ViT, Hugging Face BERT, WordPiece; random."""
+    import open_clip
+    import torch
+    from transformers import BertConfig
+
+    folder = tmp_path_factory.mktemp("biomedclip")
+    text_tower = folder / "text_tower"
+    text_tower.mkdir()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words = ["this", "is", "mri", "ct", "pelvic", "t1", "t2", "pd", "weighted", "of", "the", "a"]
+    vocabulary = [*special, *words, "picture", "-"]
+    (text_tower / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
+    (text_tower / "tokenizer_config.json").write_text('{"do_lower_case": true}')
+    BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=32,
+        initializer_range=0.3,  # captions differ clearly
+    ).save_pretrained(text_tower)
+    name = "an-organisation/that-no-hub-has"
+    config = {
+        "model_cfg": {
+            "embed_dim": 16,
+            "vision_cfg": {
+                "timm_model_name": "test_vit",  # 6 blocks of width 64
+                "timm_model_pretrained": False,
+                "timm_pool": "",
+                "timm_proj": "linear",
+                "image_size": 160,
+            },
+            "text_cfg": {
+                "hf_model_name": name,
+                "hf_tokenizer_name": name,
+                "hf_proj_type": "mlp",
+                "hf_pooler_type": "cls_last_hidden_state_pooler",
+                "context_length": 32,
+            },
+        },
+        "preprocess_cfg": {"mean": [0.48, 0.46, 0.41], "std": [0.27, 0.26, 0.28]},
+    }
+    local = {**config["model_cfg"]["text_cfg"], "hf_model_name": str(text_tower)}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = open_clip.create_model(
+            f"local-dir:{folder}",
+            load_weights=False,
+            text_cfg={**local, "hf_model_pretrained": False},
+        )
+    torch.save(model.state_dict(), folder / "open_clip_pytorch_model.bin")
+    return folder
+
+
 def tiny_config(encoder: Path | str = "demo", **changes) -> TrainConfig:
     settings = {
         "encoder": str(encoder),

@@ -114,7 +114,7 @@ def test_the_encoder_tells_contrasts_by_caption(simulated, tmp_path) -> None:
     accuracy = runpy.run_path(str(EXAMPLES / "train_encoder.py"))["contrast_accuracy"]
     prepare(simulated / "cohort", tmp_path / "dataset")
     data = SliceDataset(tmp_path / "dataset", "test")
-    assert accuracy(TextImageEncoder.from_folder(hub.find_encoder("demo")), data) >= 0.9
+    assert accuracy(TextImageEncoder.from_folder(hub.find_encoder("demo").folder), data) >= 0.9
 
 
 @pytest.mark.slow

@@ -164,13 +164,17 @@ class SliceDataset:
 
     def read(self, numbers: Sequence[int] | npt.NDArray[np.int64]) -> Array:
         """Slices by number: (N, 1, H, W) float32 in [0, 1], zeros around the smaller ones."""
-        height, width = self.side
-        out = np.zeros((len(numbers), 1, height, width), np.float32)
+        out = np.zeros((len(numbers), 1, *self.side), np.float32)
         for row, number in enumerate(numbers):
             piece = self._maps[self._shard_of[number]][self._slice_of[number]]
-            top, left = (height - piece.shape[0]) // 2, (width - piece.shape[1]) // 2
-            out[row, 0, top : top + piece.shape[0], left : left + piece.shape[1]] = piece
+            out[row, 0][self.frame(int(number))] = piece
         return out
+
+    def frame(self, number: int) -> tuple[slice, slice]:
+        """Rows and columns of the padded frame that a slice takes up."""
+        _, rows, columns = self.shards[self._shard_of[number]].shape
+        top, left = (self.side[0] - rows) // 2, (self.side[1] - columns) // 2
+        return slice(top, top + rows), slice(left, left + columns)
 
     def counterpart(self, number: int, domain: int) -> int | None:
         """The slice that shows the same place of the same subject in another domain.

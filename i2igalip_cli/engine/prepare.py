@@ -66,8 +66,8 @@ class PrepareReport:
 def find_volumes(raw: Path, patterns: Mapping[str, str]) -> list[RawVolume]:
     """Find the volumes of each domain below a folder.
 
-    A subject is the file's name without suffix and domain token; where nothing is left of it, the
-    name of the folder that holds the file.
+    A subject is the file's name without suffix and without the domain's name or, where that isn't
+    in it, a word of its pattern; where nothing is left, the name of the folder with the file.
 
     Args:
         raw: The folder, searched through all levels.
@@ -92,18 +92,27 @@ def find_volumes(raw: Path, patterns: Mapping[str, str]) -> list[RawVolume]:
             raise DatasetError(f"{path} fits the patterns of {' and '.join(fits)}; narrow them")
         if fits:
             folders = path.relative_to(raw).parts[:-1]
-            found.append(RawVolume(path, fits[0], _subject(path, fits[0]), folders))
+            subject = _subject(path, fits[0], patterns[fits[0]])
+            found.append(RawVolume(path, fits[0], subject, folders))
     if not found:
         tried = ", ".join(f"{domain}: {pattern}" for domain, pattern in patterns.items())
         raise DatasetError(f"{raw}: no volumes fit {tried}; give patterns such as T1='*T1*'")
     return found
 
 
-def _subject(path: Path, domain: str) -> str:
-    suffix = volume_suffix(path) or ""
-    stem = path.name[: len(path.name) - len(suffix)]
-    rest = re.sub(rf"(?i)(^|[-_. ]){re.escape(domain)}w?(?=$|[-_. ])", "", stem).strip("-_. ")
-    return rest or path.parent.name
+def _subject(path: Path, domain: str, pattern: str) -> str:
+    """A file's name without what tells its domain: that one's name, or a word of its pattern."""
+    stem = _stem(path.name)
+    words = re.split(r"[*?\[\]]+", _stem(Path(pattern).name))
+    for token in (domain, *(word.strip("-_. ") for word in reversed(words))):
+        rest = re.sub(rf"(?i)(^|[-_. ]){re.escape(token)}w?(?=$|[-_. ])", "", stem).strip("-_. ")
+        if token and rest != stem:
+            return rest or path.parent.name
+    return stem
+
+
+def _stem(name: str) -> str:
+    return name[: len(name) - len(volume_suffix(Path(name)) or "")]
 
 
 def split_subjects(volumes: Sequence[RawVolume], settings: PrepareConfig) -> dict[str, Split]:

@@ -4,10 +4,10 @@ Several processes work on one run when `torchrun` starts them: each takes its pa
 gradients are averaged, and the first one writes.
 """
 
-import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,20 @@ import torch
 from torch.utils.data import DataLoader
 
 import i2igalip_cli
-from i2igalip_cli import hub
-from i2igalip_cli.checkpoints import Checkpoint, save_checkpoint
+from i2igalip_cli.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from i2igalip_cli.config import TrainConfig, to_dict
-from i2igalip_cli.domains import Domain, find_domain
+from i2igalip_cli.engine.captions import name_captions
 from i2igalip_cli.engine.dataset import SliceDataset
+from i2igalip_cli.engine.encoders import open_encoder
 from i2igalip_cli.engine.parallel import Processes
+from i2igalip_cli.engine.rehearsal import Forecast, rehearse
+from i2igalip_cli.engine.run_folder import RunFolder
 from i2igalip_cli.engine.sampler import BatchSampler
 from i2igalip_cli.engine.stopping import StopRequest, leave_signals_to_the_parent
+from i2igalip_cli.engine.validation import Validator
 from i2igalip_cli.errors import CheckpointError, ConfigError, StoppedError
-from i2igalip_cli.evaluation.pictures import draw_panel, save_picture
+from i2igalip_cli.evaluation.pictures import draw_panel
 from i2igalip_cli.methods import METHODS, Method, StepReport, UnpairedBatch
-from i2igalip_cli.networks.text_image_encoder import TextImageEncoder
 
 LOG_EVERY = 10
 # Mean change of a slice, in its range of 1, below which the output is the input.
@@ -37,12 +39,24 @@ COLLAPSED = 0.005
 
 @dataclass(frozen=True, kw_only=True)
 class TrainProgress:
-    """Where a run stands: steps done and in all, losses averaged since the last log, warnings."""
+    """Where a run stands.
+
+    Attributes:
+        step: Steps done.
+        steps: Steps in all.
+        losses: By name, averaged since the last report.
+        warnings: What the user should know.
+        validation: Scores by name, where this step was validated: "psnr" in dB and "ssim" in
+            percent over all directions, and each by direction.
+        best: Whether no earlier validation had a higher PSNR.
+    """
 
     step: int
     steps: int
     losses: Mapping[str, float]
     warnings: tuple[str, ...] = ()
+    validation: Mapping[str, float] | None = None
+    best: bool = False
 
 
 def learning_rate_factor(step: int, steps: int) -> float:
@@ -55,13 +69,13 @@ class Trainer:
 
     Args:
         dataset: A prepared dataset.
-        out: Folder of the run; it holds config.json, log.jsonl, state.pt, previews and
-            checkpoint.safetensors.
+        out: Folder of the run (see `RunFolder`).
         config: The run; one that continues must be the one that began.
         device: "cpu", "cuda" and so on; None takes the GPU where there is one.
         processes: This process among those of the run.
         workers: Processes that read and augment slices ahead; 0 does so in between. They change
             nothing of the result.
+        weights: A bundle of `download-weights --to` in which the encoder is looked up first.
 
     Raises:
         DatasetError: The dataset can't be used.
@@ -78,6 +92,7 @@ class Trainer:
         *,
         processes: Processes | None = None,
         workers: int = 0,
+        weights: Path | None = None,
     ) -> None:
         if config.method not in METHODS:
             raise ConfigError(f"unknown method '{config.method}': known are {', '.join(METHODS)}")
@@ -85,9 +100,31 @@ class Trainer:
         self.workers = workers
         self.data = SliceDataset(dataset, "train", config.generator.side_multiple, config.domains)
         self.index = self.data.index
-        self.domains = _caption(self.index.domains, config.captions)
-        folder = hub.find_encoder(config.encoder)
-        encoder = TextImageEncoder.from_folder(folder)
+        self.domains = name_captions(self.index.domains, config.captions)
+        self.sampler = BatchSampler(self.data, config, self.processes.rank, self.processes.count)
+        self.validator = Validator(dataset, config, self.processes)
+        self.steps = len(self.sampler)
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.provenance: dict[str, Any] = {
+            "version": i2igalip_cli.__version__,
+            "dataset_sha256": self.data.fingerprint(),
+            "encoder": config.encoder,
+            "steps": self.steps,
+        }
+        self.method = self._build(config, weights)
+        self.config = self.method.config
+        if config.start:
+            self._start_from(load_checkpoint(config.start))
+        self.average = {k: v.clone() for k, v in self.method.exported.state_dict().items()}
+        self.step = 0
+        self.best: float | None = None  # PSNR of the best validation so far
+        self.folder = RunFolder(out, writes=self.processes.writes)
+        self._begin_or_resume()
+
+    def _build(self, config: TrainConfig, weights: Path | None) -> Method:
+        """The method on its device, sized to the dataset and the encoder."""
+        encoder = open_encoder(config.encoder, weights)
+        self.provenance["encoder_sha256"] = encoder.fingerprint()
         deepest = max(config.heads.blocks)
         if deepest >= encoder.depth:
             raise ConfigError(f"heads: block {deepest}, but the encoder has {encoder.depth}")
@@ -96,29 +133,39 @@ class Trainer:
         tokens = captions.unsqueeze(1)  # (D, E) -> (D, 1, E)
         if config.caption_context == "tokens":
             tokens = encoder.encode_caption_tokens(texts)
-        self.config = replace(
-            config,
-            generator=replace(config.generator, domains=len(self.domains), context=tokens.shape[2]),
-        )
-        self.out = out
-        self.sampler = BatchSampler(self.data, config, self.processes.rank, self.processes.count)
-        self.steps = len(self.sampler)
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.method: Method = METHODS[config.method](
-            self.config, self.domains, captions, tokens, encoder
+        sizes = replace(config.generator, domains=len(self.domains), context=tokens.shape[2])
+        method = METHODS[config.method](
+            replace(config, generator=sizes), self.domains, captions, tokens, encoder
         ).to(self.device)
-        self.method.average_gradients = self.processes.average_gradients
-        self.method.exported.to(memory_format=torch.channels_last)
-        self.average = {k: v.clone() for k, v in self.method.exported.state_dict().items()}
-        self.provenance: dict[str, Any] = {
-            "version": i2igalip_cli.__version__,
-            "dataset_sha256": self.data.fingerprint(),
-            "encoder": config.encoder,
-            "encoder_sha256": hub.folder_sha256(folder),
-            "steps": self.steps,
-        }
-        self.step = 0
-        self._begin_or_resume()
+        method.average_gradients = self.processes.average_gradients
+        method.exported.to(memory_format=torch.channels_last)
+        return method
+
+    def _start_from(self, checkpoint: Checkpoint) -> None:
+        """Begin with the networks of a checkpoint."""
+        names, own = ([d.name for d in group] for group in (checkpoint.domains, self.domains))
+        if names != own:
+            raise ConfigError(
+                f"start = {self.config.start}: knows {', '.join(names)}, this run has "
+                f"{', '.join(own)}; they must be the same in the same order"
+            )
+        tensors = {k: torch.from_numpy(v).float() for k, v in checkpoint.tensors.items()}
+        try:
+            self.method.exported.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise ConfigError(
+                f"start = {self.config.start}: has networks of other sizes; take the method and "
+                "the table [generator] of its run"
+            ) from error
+        self.provenance["start_sha256"] = checkpoint.sha256
+
+    def rehearse(self) -> Forecast:
+        """What a step takes, measured on one that is undone.
+
+        Raises:
+            ConfigError: It doesn't fit into the GPU's memory.
+        """
+        return rehearse(self.method, self.sampler.draw(self.step), self.device)
 
     def run(self, on_progress: Callable[[TrainProgress], None] | None = None) -> Path:
         """Train to the end; returns the checkpoint's path.
@@ -129,6 +176,14 @@ class Trainer:
         """
         if self.step == 0:
             self.preview()
+        self.folder.open_log(self.step)
+        try:
+            self._loop(on_progress or (lambda progress: None))
+        finally:
+            self.folder.close()
+        return self.folder.checkpoint
+
+    def _loop(self, on_progress: Callable[[TrainProgress], None]) -> None:
         gathered: list[StepReport] = []
         began = time.monotonic()
         loader = DataLoader(
@@ -142,25 +197,27 @@ class Trainer:
         with StopRequest() as stop:
             for batch in loader:
                 gathered.append(self.train_step(batch))
-                last = self.step == self.steps
-                saves = self.step % self.config.save_every == 0 or last
                 stopped = self.processes.any(stop.signal is not None, self.device)
-                if self.step % LOG_EVERY == 0 or saves or stopped:
+                saves, validates = self._due("save"), self._due("validate")
+                if self.step % LOG_EVERY == 0 or saves or validates or stopped:
                     progress = self._summarise(gathered, time.monotonic() - began)
-                    if on_progress is not None:
-                        on_progress(progress)
+                    on_progress(self.validate(progress) if validates else progress)
                     gathered, began = [], time.monotonic()
-                if self.step % self.config.preview_every == 0 or last:
+                if self._due("preview"):
                     self.preview()
                 if saves or stopped:
                     self.save()
-                if stopped and not last:
+                if stopped and self.step < self.steps:
                     raise StoppedError(
                         f"stopped and saved after step {self.step} of {self.steps}; the same "
                         "command goes on from there",
                         stop.exit_code,
                     )
-        return self.out / "checkpoint.safetensors"
+
+    def _due(self, what: str) -> bool:
+        """Whether it is time to save, validate or preview: every so many steps and at the end."""
+        every: int = getattr(self.config, f"{what}_every")
+        return self.step % every == 0 or self.step == self.steps
 
     def train_step(self, batch: UnpairedBatch) -> StepReport:
         """One step of the method, the schedule and the average."""
@@ -184,12 +241,12 @@ class Trainer:
         broken = [name for name, value in losses.items() if not math.isfinite(value)]
         if broken:
             raise CheckpointError(
-                f"{self.out}: the loss {' and '.join(broken)} is not finite at step {self.step}; "
-                "the last good state is kept: resume with precision float32, or begin anew with a "
-                "lower learning_rate"
+                f"{self.folder.path}: the loss {' and '.join(broken)} is not finite at step "
+                f"{self.step}; the last good state is kept: resume with precision float32, or "
+                "begin anew with a lower learning_rate"
             )
-        if self.processes.writes:
-            self._log({**losses, "change": change}, seconds / len(reports))
+        pace = {"seconds_a_step": round(seconds / len(reports), 4)}
+        self.folder.log(self.step, "train", {**pace, **losses, "change": change})
         warnings: tuple[str, ...] = ()
         if change < COLLAPSED:
             warnings = (
@@ -198,21 +255,38 @@ class Trainer:
             )
         return TrainProgress(step=self.step, steps=self.steps, losses=losses, warnings=warnings)
 
+    def validate(self, progress: TrainProgress) -> TrainProgress:
+        """Score the averaged networks, keep them if they are the best, and add it to a report.
+
+        Without registered pairs to validate on, the report stays as it is.
+        """
+        if len(self.validator) == 0:
+            return progress
+        with self._averaged():
+            scores = self.validator.score(self.method, self.device)
+        self.folder.log(self.step, "validation", scores)
+        best = self.best is None or scores["psnr"] > self.best
+        if best:
+            self.best = scores["psnr"]
+            if self.processes.writes:
+                save_checkpoint(self.checkpoint(), self.folder.best)
+        return replace(progress, validation=scores, best=best)
+
     def save(self) -> None:
         """Write the state to resume from and the averaged generator's checkpoint."""
         if not self.processes.writes:
             return
-        state = {
-            "step": self.step,
-            "method": self.method.trained_state(),
-            "optimizers": {k: o.state_dict() for k, o in self.method.optimizers.items()},
-            "scaler": self.method.scaler.state_dict(),
-            "average": self.average,
-        }
-        temporary = self.out / "state.pt.new"
-        torch.save(state, temporary)
-        temporary.replace(self.out / "state.pt")
-        save_checkpoint(self.checkpoint(), self.out / "checkpoint.safetensors")
+        self.folder.save_state(
+            {
+                "step": self.step,
+                "method": self.method.trained_state(),
+                "optimizers": {k: o.state_dict() for k, o in self.method.optimizers.items()},
+                "scaler": self.method.scaler.state_dict(),
+                "average": self.average,
+                "best": self.best,
+            }
+        )
+        save_checkpoint(self.checkpoint(), self.folder.checkpoint)
 
     def checkpoint(self) -> Checkpoint:
         """The averaged networks as they stand."""
@@ -235,79 +309,54 @@ class Trainer:
             name="checkpoint.safetensors",
         )
 
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """While this lasts, the method translates with the averaged networks."""
+        kept = {k: v.clone() for k, v in self.method.exported.state_dict().items()}
+        self.method.exported.load_state_dict(self.average)
+        try:
+            yield
+        finally:
+            self.method.exported.load_state_dict(kept)
+
     @torch.no_grad()
     def preview(self) -> None:
         """Draw the middle slice of a volume of each domain in every domain."""
         if not self.processes.writes:
             return
-        domains = self.domains
-        kept = {k: v.clone() for k, v in self.method.exported.state_dict().items()}
-        self.method.exported.load_state_dict(self.average)
         rows = []
-        for index, domain in enumerate(domains):
-            numbers = np.flatnonzero(self.data.domains == index)
-            places = [abs(self.data.place(int(number)) - 0.5) for number in numbers]
-            shown = torch.from_numpy(self.data.read([int(numbers[int(np.argmin(places))])]))
-            row = [shown]
-            for target in domains:
-                row.append(self.method.translate(shown.to(self.device), domain, target).cpu())
-            rows.append([picture[0, 0].float().numpy() for picture in row])
-        self.method.exported.load_state_dict(kept)
-        titles = ["source", *(f"to {domain.name}" for domain in domains)]
-        panel = draw_panel(rows, titles, [domain.name for domain in domains], scale=2)
-        save_picture(panel, self.out / f"preview_{self.step:06d}.png")
-
-    def _log(self, losses: Mapping[str, float], seconds: float) -> None:
-        row = {"step": self.step, "seconds_a_step": round(seconds, 4), **losses}
-        with (self.out / "log.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps(row) + "\n")
+        with self._averaged():
+            for index, domain in enumerate(self.domains):
+                numbers = np.flatnonzero(self.data.domains == index)
+                places = [abs(self.data.place(int(number)) - 0.5) for number in numbers]
+                shown = torch.from_numpy(self.data.read([int(numbers[int(np.argmin(places))])]))
+                row = [shown]
+                for target in self.domains:
+                    row.append(self.method.translate(shown.to(self.device), domain, target).cpu())
+                rows.append([picture[0, 0].float().numpy() for picture in row])
+        titles = ["source", *(f"to {domain.name}" for domain in self.domains)]
+        panel = draw_panel(rows, titles, [domain.name for domain in self.domains], scale=2)
+        self.folder.save_preview(self.step, panel)
 
     def _begin_or_resume(self) -> None:
         described: dict[str, Any] = {
-            "config": json.loads(json.dumps(to_dict(self.config))),
+            "config": to_dict(self.config),
             "dataset_sha256": self.provenance["dataset_sha256"],
             "encoder_sha256": self.provenance["encoder_sha256"],
         }
-        path = self.out / "config.json"
-        try:
-            self.out.mkdir(parents=True, exist_ok=True)
-            if self.processes.writes and not path.exists():
-                path.write_text(json.dumps(described, indent=1), encoding="utf-8")
-        except OSError as error:
-            raise CheckpointError(f"can't write {self.out}: {error.strerror}") from error
+        self.folder.describe(described)
         self.processes.wait()
-        begun = json.loads(path.read_text(encoding="utf-8"))
-        if begun != described:
-            raise ConfigError(f"{self.out} holds another run ({_difference(begun, described)})")
-        if (self.out / "state.pt").exists():
-            self._resume(self.out / "state.pt")
-
-    def _resume(self, path: Path) -> None:
+        self.folder.compare(described)
+        state = self.folder.load_state(self.device)
+        if state is None:
+            return
         try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
             self.method.load_trained_state(state["method"])
             for name, optimizer in self.method.optimizers.items():
                 optimizer.load_state_dict(state["optimizers"][name])
             self.method.scaler.load_state_dict(state["scaler"])
             self.average = state["average"]
+            self.best = state["best"]
             self.step = state["step"]
-        except (OSError, RuntimeError, KeyError, EOFError, ValueError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise CheckpointError(f"{path}: can't resume from it ({reason})") from error
-
-
-def _caption(domains: Sequence[Domain], captions: Mapping[str, str]) -> tuple[Domain, ...]:
-    """The domains with the run's own captions."""
-    given = {find_domain(name, domains, "the dataset").name: c for name, c in captions.items()}
-    return tuple(replace(d, caption=given.get(d.name, d.caption)) for d in domains)
-
-
-def _difference(begun: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """The first setting in which two runs differ."""
-    flat = [
-        {**{k: v for k, v in run.items() if k != "config"}, **run["config"]} for run in (begun, now)
-    ]
-    for name in flat[1]:
-        if flat[0].get(name) != flat[1][name]:
-            return f"{name}: {flat[0].get(name)} there, {flat[1][name]} now; give another --out"
-    return "settings differ; give another --out"
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise self.folder.unfit(error) from error

@@ -2,16 +2,23 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from i2igalip_cli import __version__
 from i2igalip_cli.checkpoints import Checkpoint, load_checkpoint
 from i2igalip_cli.domains import Domain, find_domain
 from i2igalip_cli.engine.backends import BACKENDS, MICRO_BATCH
+from i2igalip_cli.engine.captions import (
+    FreeCaption,
+    compare_caption,
+    encode_caption,
+    with_caption,
+)
 from i2igalip_cli.errors import ConfigError
 from i2igalip_cli.volumes import Volume, load_volume
 from i2igalip_cli.volumes.intensity import IntensityWindow, find_window
@@ -54,7 +61,7 @@ class Translation:
 
     Attributes:
         volume: On the source's grid, with its header.
-        target: Domain it was translated to.
+        target: Domain it was translated to, with the caption that was used.
         source: Domain it was said to be of; None if nothing was said.
         window: Intensities of the source that were 0 and 1 to the generator.
         out_window: Intensities that 0 and 1 of the generator's output became.
@@ -82,6 +89,7 @@ def translate_volume(
     source: str | None = None,
     options: TranslationOptions | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    caption: FreeCaption | None = None,
 ) -> Translation:
     """Translate a volume with a checkpoint.
 
@@ -94,6 +102,8 @@ def translate_volume(
         source: Domain of the source; None where the method needn't know.
         options: How to run.
         on_progress: Called with (slices done, slices in all).
+        caption: What the generator attends to in place of the target's own caption; the volume's
+            comment says so.
 
     Raises:
         ConfigError: The checkpoint doesn't know a domain.
@@ -103,6 +113,13 @@ def translate_volume(
     options = options or TranslationOptions()
     target = find_domain(to, checkpoint.domains)
     origin = None if source is None else find_domain(source, checkpoint.domains)
+    warnings = _warnings(volume, checkpoint, origin, target)
+    if caption is not None:
+        warnings += compare_caption(checkpoint, target, caption)
+        checkpoint = with_caption(checkpoint, target, caption)
+        target = find_domain(target.name, checkpoint.domains)
+        comment = f"i2igalip {__version__}: to {target.name} by the caption '{caption.text}'"
+        volume = replace(volume, comment=comment)
     window = find_window(volume.array, origin, checkpoint.policy)
     unit = volume.with_array(window.to_unit(volume.array))
     stack = SliceStack.from_volume(
@@ -132,7 +149,7 @@ def translate_volume(
         slices=len(stack.slices),
         empty=len(stack.slices) - len(filled),
         seconds=time.monotonic() - began,
-        warnings=_warnings(volume, checkpoint, origin, target),
+        warnings=warnings,
     )
 
 
@@ -164,6 +181,8 @@ def translate(
     to: str,
     source: str | None = ...,
     weights: Checkpoint | str | Path | None = ...,
+    caption: str | None = ...,
+    encoder: str | None = ...,
     options: TranslationOptions | None = ...,
     on_progress: Callable[[int, int], None] | None = ...,
 ) -> npt.NDArray[np.float32]: ...
@@ -174,6 +193,8 @@ def translate(
     to: str,
     source: str | None = ...,
     weights: Checkpoint | str | Path | None = ...,
+    caption: str | None = ...,
+    encoder: str | None = ...,
     options: TranslationOptions | None = ...,
     on_progress: Callable[[int, int], None] | None = ...,
 ) -> Volume: ...
@@ -185,6 +206,8 @@ def translate(
     to: str,
     source: str | None = None,
     weights: Checkpoint | str | Path | None = None,
+    caption: str | None = None,
+    encoder: str | None = None,
     options: TranslationOptions | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Volume | npt.NDArray[np.float32]:
@@ -195,6 +218,9 @@ def translate(
         to: Target domain, by name (any case) or by its caption.
         source: Domain of the image; None where the method needn't know.
         weights: A loaded checkpoint, a file, or a shipped name; None for the shipped default.
+        caption: What the generator attends to in place of the target's own caption.
+        encoder: Where the checkpoint's encoder is found, if not under its own name; only a caption
+            needs it.
         options: How to run.
         on_progress: Called with (slices done, slices in all).
 
@@ -205,10 +231,14 @@ def translate(
         GalipError: What is wrong, which value, and the way out.
     """
     checkpoint = weights if isinstance(weights, Checkpoint) else load_checkpoint(weights)
+    encoded = None
+    if caption is not None:
+        origin = None if isinstance(weights, Checkpoint) else weights
+        encoded = encode_caption(caption, checkpoint, encoder, origin)
     if isinstance(image, str | Path):
         image = load_volume(image)
     if isinstance(image, Volume):
-        return translate_volume(image, checkpoint, to, source, options, on_progress).volume
+        return translate_volume(image, checkpoint, to, source, options, on_progress, encoded).volume
     volume = Volume(array=np.asarray(image, dtype=np.float32), affine=np.eye(4))
-    result = translate_volume(volume, checkpoint, to, source, options, on_progress)
+    result = translate_volume(volume, checkpoint, to, source, options, on_progress, encoded)
     return np.array(result.volume.array)

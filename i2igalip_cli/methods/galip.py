@@ -16,14 +16,27 @@ from i2igalip_cli.networks.text_image_encoder import ImageFeatures, TextImageEnc
 from i2igalip_cli.networks.unet import Generator
 
 
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """Patch tokens of real and of translated slices, cut off from the generator."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Direction:
+    """N slices on their way to other domains, and real ones of those to compare with.
 
-    real: list[Tensor]
+    Attributes:
+        slices: (N, 1, H, W).
+        own: Their domains, (N,).
+        other: Where they go, (N,).
+        truth: As in `UnpairedBatch`, with `known`.
+        known: For which of them.
+        patches: What the discriminator's heads see in `slices`, (N, L, C) each.
+        target_classes: Class tokens of real slices of the other domains, (N, K).
+    """
+
+    slices: Tensor
     own: Tensor
-    fake: list[Tensor]
     other: Tensor
+    truth: Tensor
+    known: Tensor
+    patches: list[Tensor]
+    target_classes: Tensor
 
 
 class Galip(Method):
@@ -61,21 +74,19 @@ class Galip(Method):
         translated: Tensor = self.exported["generator"](slices, self.tokens[domains], domains)
         return translated.float()
 
+    def _generate_in_training(self, slices: Tensor, domains: Tensor) -> Tensor:
+        with self.autocast():
+            return self._generate(slices, domains)
+
     def _look(self, slices: Tensor) -> ImageFeatures:
         """One image pass of the encoder: embedding, patch tokens of the heads, class tokens."""
         assert self.encoder is not None, "training needs the encoder"
         blocks = self.config.heads.blocks
-        if not (self.config.recompute and torch.is_grad_enabled()):
-            seen: ImageFeatures = self.encoder(slices, blocks)
-            return seen
-        # torch's checkpoint passes on tuples of tensors, not what holds them.
-        embedding, classes, *patches = checkpoint(self._look_flat, slices, use_reentrant=False)
-        return ImageFeatures(embedding=embedding, patches=patches, classes=classes)
-
-    def _look_flat(self, slices: Tensor) -> tuple[Tensor, ...]:
-        assert self.encoder is not None
-        seen: ImageFeatures = self.encoder(slices, self.config.heads.blocks)
-        return (seen.embedding, seen.classes, *seen.patches)
+        if self.config.recompute and torch.is_grad_enabled():
+            seen: ImageFeatures = checkpoint(self.encoder, slices, blocks, use_reentrant=False)
+        else:
+            seen = self.encoder(slices, blocks)
+        return seen
 
     def translate(self, slices: Tensor, source: Domain | None, target: Domain) -> Tensor:
         """Map slices (N, 1, H, W) to the target domain; the source needs no naming here."""
@@ -84,77 +95,103 @@ class Galip(Method):
         return self._generate(slices, domains).clamp(0, 1)
 
     def step(self, batch: UnpairedBatch) -> StepReport:
-        """Generator step (Eq. 1), then discriminator step (Eq. 3).
+        """Generator step (Eq. 1) and discriminator step (Eq. 3).
 
-        A batch above `config.batch` pairs is gone through in pieces of that size, and the
-        gradients are averaged.
+        A batch is gone through one direction at a time, and above `config.batch` pairs in pieces
+        of that size; the gradients are averaged.
         """
-        pieces = batch.split(self.config.batch)
-        reports: list[dict[str, Tensor]] = []
-        seen = []
         self.discriminator.iterate_norms()
-        self.discriminator.requires_grad_(False)
-        for piece in pieces:
-            terms, change, tokens = self._generator_terms(piece)
-            self.backward(self._weigh(terms) * (len(piece) / len(batch)))
-            reports.append({**terms, "change": change})
-            seen.append(tokens)
+        reports: list[dict[str, Tensor]] = []
+        for piece in batch.split(self.config.batch):
+            share = len(piece) / len(batch) / 2  # of a direction in the step
+            for direction in self._directions(piece):
+                report = self._gather(direction, share)
+                reports.append({name: share * value for name, value in report.items()})
         self.update("generator")
-
-        self.discriminator.requires_grad_(True)
-        for piece, tokens, report in zip(pieces, seen, reports, strict=True):
-            report["discriminator"] = self._discriminator_term(tokens)
-            self.backward(report["discriminator"] * (len(piece) / len(batch)))
         self.update("discriminator")
         self.scaler.update()
-
-        shares = [len(piece) / len(batch) for piece in pieces]
-        mean = {
-            name: torch.stack(
-                [share * row[name].detach() for share, row in zip(shares, reports, strict=True)]
-            ).sum()
-            for name in reports[0]
-        }
+        mean = {name: torch.stack([row[name] for row in reports]).sum() for name in reports[0]}
         return StepReport(losses=mean, change=mean.pop("change"))
 
-    def _weigh(self, terms: dict[str, Tensor]) -> Tensor:
-        """The total loss of the generator (Eq. 1)."""
+    def _directions(self, batch: UnpairedBatch) -> list[_Direction]:
+        """A batch as the two directions of translation, first to second and back."""
+        with torch.no_grad(), self.autocast():
+            seen = self._look(torch.cat([batch.first, batch.second]))  # (2N, ...)
+        halves = (
+            (batch.first, batch.first_domains, batch.first_truth, batch.first_known),
+            (batch.second, batch.second_domains, batch.second_truth, batch.second_known),
+        )
+        directions = []
+        for half, (slices, own, truth, known) in enumerate(halves):
+            directions.append(
+                _Direction(
+                    slices=slices,
+                    own=own,
+                    other=halves[1 - half][1],
+                    truth=truth,
+                    known=known,
+                    patches=[tokens.chunk(2)[half] for tokens in seen.patches],
+                    target_classes=seen.classes.chunk(2)[1 - half],
+                )
+            )
+        return directions
+
+    def _gather(self, given: _Direction, share: float) -> dict[str, Tensor]:
+        """Add the gradients of one direction; returns its losses and its mean change.
+
+        The way back is gone in parts, so that the activations of one are freed before the next is
+        computed. What is made of the translations leaves its gradients on `fake`, a copy cut off
+        from the generator; the translations themselves come last.
+
+        Args:
+            given: Slices and where they go.
+            share: Of these gradients in the step's.
+        """
         weights = self.config.weights
-        return torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
+        terms: dict[str, Tensor] = {}
+        if weights.identity > 0:
+            kept = self._generate_in_training(given.slices, given.own)
+            terms["identity"] = losses.identity_preservation(kept, given.slices)
+            self.backward(share * weights.identity * terms["identity"])
+        translated = self._generate_in_training(given.slices, given.other)
+        fake = translated.detach().requires_grad_()
+        if weights.cycle > 0:
+            returned = self._generate_in_training(fake, given.own)
+            terms["cycle"] = losses.cycle_consistency(returned, given.slices)
+            self.backward(share * weights.cycle * terms["cycle"])
+        if weights.paired > 0:
+            terms["paired"] = losses.paired_translation(fake, given.truth, given.known)
+            self.backward(share * weights.paired * terms["paired"])
+        terms |= self._judge(given, fake, share)
+        translated.backward(fake.grad)  # type: ignore[no-untyped-call]  # torch's own
+        terms["change"] = (fake - given.slices).abs().mean()
+        return {name: term.detach() for name, term in terms.items()}
 
-    def _generator_terms(self, batch: UnpairedBatch) -> tuple[dict[str, Tensor], Tensor, _Seen]:
-        """The generator's losses, how much it changed, and what the discriminator will judge."""
-        real = torch.cat([batch.first, batch.second])  # -> (2N, 1, H, W)
-        own = torch.cat([batch.first_domains, batch.second_domains])
-        other = torch.cat([batch.second_domains, batch.first_domains])
+    def _judge(self, given: _Direction, fake: Tensor, share: float) -> dict[str, Tensor]:
+        """Losses of what the encoder sees; adds their gradients to `fake` and the discriminator.
+
+        A slice is judged once. The way back through the heads is gone twice: to the tokens of the
+        translations for the generator, to the heads' weights for the discriminator.
+        """
+        weights, scale = self.config.weights, self.scaler.scale
+        captions = self.captions[given.other]
         with self.autocast():
-            fake = self._generate(real, other)
-            cycled = self._generate(fake, own)
-            kept = self._generate(real, own)
-            fake_seen = self._look(fake)
-            with torch.no_grad():
-                real_seen = self._look(real)
-            judged = self.discriminator(fake_seen.patches, self.captions[other], other)
-        # The real slices of each fake's domain are the other half of the batch.
-        real_classes = real_seen.classes.roll(len(batch), dims=0)
+            seen = self._look(fake)
+        tokens = [patches.detach().requires_grad_() for patches in seen.patches]
+        with self.autocast():
+            fake_logits = self.discriminator(tokens, captions, given.other)
+            real_logits = self.discriminator(given.patches, self.captions[given.own], given.own)
         terms = {
-            "adversarial": losses.adversarial_generator(judged),
-            "cycle": losses.cycle_consistency(cycled, real),
-            "identity": losses.identity_preservation(kept, real),
-            "clip": losses.clip_alignment(fake_seen.embedding, self.captions[other]),
-            "cls": losses.class_token_distance(fake_seen.classes, real_classes),
+            "adversarial": losses.adversarial_generator(fake_logits),
+            "clip": losses.clip_alignment(seen.embedding, captions),
+            "cls": losses.class_token_distance(seen.classes, given.target_classes),
+            "discriminator": losses.adversarial_discriminator(real_logits, fake_logits),
         }
-        if self.config.weights.paired > 0:
-            truth = torch.cat([batch.first_truth, batch.second_truth])
-            known = torch.cat([batch.first_known, batch.second_known])
-            terms["paired"] = losses.paired_translation(fake, truth, known)
-        detached = [tokens.detach() for tokens in fake_seen.patches]
-        change = (fake.detach() - real).abs().mean()
-        return terms, change, _Seen(real_seen.patches, own, detached, other)
-
-    def _discriminator_term(self, seen: _Seen) -> Tensor:
-        """The discriminator's loss (Eq. 3)."""
-        with self.autocast():
-            real_logits = self.discriminator(seen.real, self.captions[seen.own], seen.own)
-            fake_logits = self.discriminator(seen.fake, self.captions[seen.other], seen.other)
-        return losses.adversarial_discriminator(real_logits, fake_logits)
+        adversarial = scale(share * weights.adversarial * terms["adversarial"])
+        gradients = torch.autograd.grad(adversarial, tokens, retain_graph=True)
+        torch.autograd.backward(
+            scale(share * terms["discriminator"]), inputs=list(self.discriminator.parameters())
+        )
+        direct = scale(share * (weights.clip * terms["clip"] + weights.cls * terms["cls"]))
+        torch.autograd.backward([direct, *seen.patches], [None, *gradients])
+        return terms

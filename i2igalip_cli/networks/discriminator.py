@@ -5,19 +5,46 @@ The design follows StyleGAN-T (Sauer et al. 2023), divided into sets for each ta
 """
 
 import math
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
-from torch.nn.utils.parametrize import is_parametrized
 
 from i2igalip_cli.config import HeadConfig
 
 
+class Convolution(nn.Conv1d):
+    """A circular convolution along the tokens, with spectral norm (Miyato et al. 2018).
+
+    The norm divides the result instead of the weights: by linearity the same, without copies of
+    the weights, which are far larger than the tokens. For the same reason it is one matrix product
+    over windows: a convolution kernel would first bring the weights into its own order.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (N, C, L) to (N, C', L)."""
+        weight, norm = _spectral(self)
+        matrix = weight.flatten(1)  # (C', C, K) -> (C', C x K)
+        size = weight.shape[2]
+        if size > 1:
+            x = F.pad(x, (size // 2, size // 2), mode="circular")
+        windows = x.unfold(2, size, 1).transpose(1, 2).flatten(2)  # -> (N, L, C x K)
+        sigma = torch.vdot(norm._u, torch.mv(matrix, norm._v))
+        assert self.bias is not None
+        return (F.linear(windows, matrix) / sigma + self.bias).transpose(1, 2)  # -> (N, C', L)
+
+
+def _spectral(layer: nn.Module) -> tuple[Tensor, _SpectralNorm]:
+    """The weight of a layer as it is learned, and its spectral norm."""
+    parametrizations: Any = layer.parametrizations  # torch gives it no closer type
+    of_weight = parametrizations["weight"]
+    return of_weight.original, of_weight[0]
+
+
 def _convolution(channels: int, out_channels: int, kernel: int) -> nn.Module:
-    padding = {"padding": kernel // 2, "padding_mode": "circular"} if kernel > 1 else {}
-    layer = nn.Conv1d(channels, out_channels, kernel, **padding)  # type: ignore[arg-type]  # mixed
-    return spectral_norm(layer)
+    return spectral_norm(Convolution(channels, out_channels, kernel))
 
 
 def _block(channels: int, kernel: int) -> nn.Sequential:
@@ -75,16 +102,7 @@ class Discriminator(nn.Module):
                 nn.ModuleList(Head(channels, context, config) for _ in config.blocks)
                 for _ in range(domains)
             )
-        # The same in training and evaluation; `iterate_norms` is what brings them forward.
-        self._norms = [m for m in self.modules() if isinstance(m, _SpectralNorm)]
-        self.train()
-
-    def train(self, mode: bool = True) -> "Discriminator":
-        """Set the mode; the spectral norms move with `iterate_norms` alone."""
-        super().train(mode)
-        for norm in self._norms:
-            norm.train(False)
-        return self
+        self._layers = [m for m in self.modules() if isinstance(m, Convolution)]
 
     @torch.no_grad()
     def iterate_norms(self) -> None:
@@ -93,12 +111,9 @@ class Discriminator(nn.Module):
         Left to themselves, heads would iterate at each call, so that the weights in a step depend
         on how often and on what they were called, and differ between processes.
         """
-        for layer in self.modules():
-            if is_parametrized(layer, "weight"):
-                for norm in layer.parametrizations["weight"]:  # type: ignore[index]
-                    norm.train()
-                    _ = layer.weight  # reading it iterates
-                    norm.eval()
+        for layer in self._layers:
+            weight, norm = _spectral(layer)
+            norm._power_method(weight.flatten(1), 1)
 
     def forward(self, patches: list[Tensor], captions: Tensor, domains: Tensor) -> Tensor:
         """Judge slices.

@@ -10,6 +10,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from nibabel.nifti1 import Nifti1Extension
 from nibabel.spatialimages import HeaderDataError
 
 from i2igalip_cli.errors import VolumeError
@@ -67,7 +68,8 @@ def write(volume: Volume, path: Path, *, overwrite: bool = False) -> None:
     """Write a volume as float32 with the header it came with, atomically.
 
     Args:
-        volume: Its header's geometry codes, units, description and extensions are kept.
+        volume: Its header's geometry codes, units, description and extensions are kept; its comment
+            becomes one more extension (code 6).
         path: A .nii or .nii.gz file in an existing folder.
         overwrite: Replace an existing file.
 
@@ -97,6 +99,8 @@ def _image(volume: Volume) -> nib.Nifti1Image:
     header = image.header
     header.set_data_dtype(np.float32)
     header["cal_min"], header["cal_max"] = 0, 0  # a display window of the source's intensities
+    if volume.comment:
+        header.extensions.append(Nifti1Extension("comment", volume.comment.encode()))
     if kept is not None:
         # nibabel rewrites both transforms when the affine was given: put the source's back.
         for name in ("pixdim", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"):

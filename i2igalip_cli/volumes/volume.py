@@ -19,12 +19,14 @@ class Volume:
         array: Intensities (I, J, K), float32, in the unit of the file; read-only.
         affine: (4, 4) float64, voxel indices to RAS+ millimetres (nibabel's convention); read-only.
         header: The header of the file it came from, kept for writing; None for a made volume.
+        comment: What a file of it should say of its making; "" for nothing.
         nonfinite_voxels: Voxels that were NaN or infinite in the file and are 0 here.
     """
 
     array: Array
     affine: npt.NDArray[np.float64]
     header: Any = None
+    comment: str = ""
     nonfinite_voxels: int = 0
 
     def __post_init__(self) -> None:

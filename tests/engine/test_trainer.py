@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,14 +36,32 @@ def test_a_resumed_run_equals_an_unbroken_one(dataset, encoder_folder, tmp_path)
     take_step(broken)  # lost with the crash
     resumed = Trainer(dataset, tmp_path / "broken", config, "cpu")
     assert resumed.step == 2
+    resumed.rehearse()
     resumed.run()
     names = ("whole", "broken")
     one, two = (load_checkpoint(tmp_path / n / "checkpoint.safetensors") for n in names)
     for name, tensor in one.tensors.items():
         np.testing.assert_array_equal(two.tensors[name], tensor, err_msg=name)
-    states = [torch.load(tmp_path / n / "state.pt", weights_only=True) for n in names]
-    for name, tensor in states[0]["method"].items():
-        assert torch.equal(states[1]["method"][name], tensor), name
+    assert_same_state(tmp_path / "whole", tmp_path / "broken")
+
+
+def assert_same_state(one: Path, two: Path) -> None:
+    """Weights, averages, optimisers, loss scale and step are equal to the bit."""
+    states = [torch.load(run / "state.pt", weights_only=True) for run in (one, two)]
+    flat = [dict(flatten(state)) for state in states]
+    assert flat[0].keys() == flat[1].keys()
+    assert any("optimizers.discriminator.state" in name for name in flat[0])
+    for name, value in flat[0].items():
+        same = torch.equal(flat[1][name], value) if torch.is_tensor(value) else None
+        assert flat[1][name] == value if same is None else same, name
+
+
+def flatten(value, name: str = ""):
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from flatten(inner, f"{name}.{key}")
+    else:
+        yield name, value
 
 
 def test_a_run_leaves_log_previews_and_a_checkpoint_that_says_where_from(
@@ -53,7 +72,9 @@ def test_a_run_leaves_log_previews_and_a_checkpoint_that_says_where_from(
     path = trainer.run(lambda progress: seen.append((progress.step, progress.steps)))
     assert seen == [(2, 4), (4, 4)]
     rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    rows = [row for row in rows if "kind" not in row]
     assert [row["step"] for row in rows] == [2, 4]
+    assert list((tmp_path / "run" / "tensorboard").glob("events.out.tfevents.*"))
     assert {"cycle", "identity", "clip", "cls", "adversarial", "discriminator"} <= set(rows[0])
     previews = sorted(p.name for p in (tmp_path / "run").glob("preview_*.png"))
     assert previews == ["preview_000000.png", "preview_000002.png", "preview_000004.png"]
@@ -199,12 +220,8 @@ def test_a_signal_saves_and_the_run_goes_on_as_if_unbroken(
         broken.run()
     assert stopped.value.exit_code == 128 + number
     Trainer(dataset, tmp_path / "broken", config, "cpu").run()
-    names = ("whole", "broken")
-    states = [torch.load(tmp_path / n / "state.pt", weights_only=True) for n in names]
-    assert states[0]["step"] == states[1]["step"] == 4
-    for part in ("method", "average"):
-        for name, tensor in states[0][part].items():
-            assert torch.equal(states[1][part][name], tensor), name
+    assert torch.load(tmp_path / "broken" / "state.pt", weights_only=True)["step"] == 4
+    assert_same_state(tmp_path / "whole", tmp_path / "broken")
 
 
 def test_a_collapse_to_the_identity_is_warned_of(
@@ -287,3 +304,25 @@ def test_a_generator_may_attend_to_every_caption_token(dataset, encoder_folder, 
     assert outputs[0].shape == slices.shape
     altered = TorchBackend(replace(loaded, tokens=loaded.tokens[::-1].copy()), "cpu")
     assert not np.array_equal(altered(slices, None, loaded.domains[0]), outputs[0])
+
+
+def test_a_run_may_start_from_a_checkpoint(dataset, encoder_folder, tmp_path) -> None:
+    config = tiny_config(encoder_folder, steps=2, seed=1)
+    first = Trainer(dataset, tmp_path / "first", config, "cpu").run()
+    config = replace(config, start=str(first), seed=2)
+    second = Trainer(dataset, tmp_path / "second", config, "cpu")
+    loaded = load_checkpoint(first)
+    for name, tensor in loaded.tensors.items():
+        np.testing.assert_array_equal(second.checkpoint().tensors[name], tensor, err_msg=name)
+    assert second.provenance["start_sha256"] == loaded.sha256
+    second.run()
+    assert not np.array_equal(
+        second.checkpoint().tensors["generator.out.2.weight"],
+        loaded.tensors["generator.out.2.weight"],
+    )
+    other = replace(config, domains=("T2", "T1", "PD"))
+    with pytest.raises(ConfigError, match="the same in the same order"):
+        Trainer(dataset, tmp_path / "other", other, "cpu")
+    wider = replace(config, generator=replace(config.generator, width=16))
+    with pytest.raises(ConfigError, match="networks of other sizes"):
+        Trainer(dataset, tmp_path / "wider", wider, "cpu")

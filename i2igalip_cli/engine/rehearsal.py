@@ -1,0 +1,80 @@
+"""What a run will take: one step is tried out, timed and undone before training begins."""
+
+import copy
+import sys
+import time
+from dataclasses import dataclass
+
+import torch
+
+from i2igalip_cli.errors import ConfigError
+from i2igalip_cli.methods import Method, UnpairedBatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What was measured in the rehearsal.
+
+    Attributes:
+        seconds_a_step: Wall time of a step, without reading slices.
+        memory_bytes: Peak of the GPU's memory, or of the whole process without one; None where the
+            system doesn't tell.
+    """
+
+    seconds_a_step: float
+    memory_bytes: int | None
+
+
+def rehearse(method: Method, batch: UnpairedBatch, device: torch.device) -> Forecast:
+    """Try out a step and put everything back as it was, to the bit.
+
+    Args:
+        method: What will be trained.
+        batch: A batch of the run.
+        device: Where the method stands.
+
+    Raises:
+        ConfigError: A step doesn't fit into the GPU's memory.
+    """
+    kept = copy.deepcopy(
+        (
+            method.trained_state(),
+            {name: optimizer.state_dict() for name, optimizer in method.optimizers.items()},
+            method.scaler.state_dict(),
+        )
+    )
+    moved = batch.to(device)
+    on_gpu = device.type == "cuda"
+    try:
+        if on_gpu:  # the first step there also loads and tunes kernels
+            method.step(moved)
+            torch.cuda.reset_peak_memory_stats(device)
+            torch.cuda.synchronize(device)
+        began = time.perf_counter()
+        method.step(moved)
+        if on_gpu:
+            torch.cuda.synchronize(device)
+        seconds = time.perf_counter() - began
+    except torch.cuda.OutOfMemoryError as error:
+        total = torch.cuda.get_device_properties(device).total_memory
+        raise ConfigError(
+            f"a step doesn't fit into the {total / 2**30:.0f} GiB of {device}: lower batch and "
+            "raise accumulate, or set recompute = true"
+        ) from error
+    state, optimizers, scaler = kept
+    method.load_trained_state(state)
+    for name, optimizer in method.optimizers.items():
+        optimizer.load_state_dict(optimizers[name])
+    method.scaler.load_state_dict(scaler)
+    memory = torch.cuda.max_memory_allocated(device) if on_gpu else _process_peak()
+    return Forecast(seconds_a_step=seconds, memory_bytes=memory)
+
+
+def _process_peak() -> int | None:
+    """Peak resident memory of this process in bytes; None on systems without `resource`."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak  # Linux counts in KiB

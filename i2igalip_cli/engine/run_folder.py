@@ -1,0 +1,156 @@
+"""The folder of a training run: its settings, its state, its log.
+
+RUN/config.json              settings, and hashes of dataset and encoder: another run is refused
+RUN/log.jsonl, tensorboard/  losses and validations
+RUN/state.pt                 everything to go on from
+RUN/checkpoint.safetensors   the averaged networks as they last stood; best.safetensors when best
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from i2igalip_cli.errors import CheckpointError, ConfigError
+from i2igalip_cli.evaluation.pictures import save_picture
+
+
+class RunFolder:
+    """Reads and writes a run's folder.
+
+    Args:
+        path: The folder; made if it is absent.
+        writes: Whether this process is the one that writes.
+
+    Raises:
+        CheckpointError: It can't be made or written to.
+    """
+
+    def __init__(self, path: Path, *, writes: bool) -> None:
+        self.path = path
+        self.writes = writes
+        self._board: Any = None
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CheckpointError(f"can't write {path}: {error.strerror}") from error
+
+    @property
+    def checkpoint(self) -> Path:
+        """The last averaged networks."""
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """The averaged networks with the best validation."""
+        return self.path / "best.safetensors"
+
+    def describe(self, described: Mapping[str, Any]) -> None:
+        """Write what the run is, where the folder is new.
+
+        Raises:
+            CheckpointError: The folder can't be written to.
+        """
+        path = self.path / "config.json"
+        if not self.writes or path.exists():
+            return
+        try:
+            path.write_text(json.dumps(described, indent=1), encoding="utf-8")
+        except OSError as error:
+            raise CheckpointError(f"can't write {path}: {error.strerror}") from error
+
+    def compare(self, described: Mapping[str, Any]) -> None:
+        """Refuse a run other than the one that the folder holds.
+
+        Raises:
+            ConfigError: It holds a run with other settings, dataset or encoder.
+            CheckpointError: Its description is damaged.
+        """
+        path = self.path / "config.json"
+        try:
+            begun = json.loads(path.read_text(encoding="utf-8"))
+            now = json.loads(json.dumps(described))  # tuples are lists in the file
+            if begun != now:
+                raise ConfigError(f"{self.path} holds another run ({_differ(begun, now)})")
+        except (OSError, ValueError, KeyError) as error:
+            raise CheckpointError(f"{path}: damaged ({error}); give another --out") from error
+
+    def save_state(self, state: Mapping[str, Any]) -> None:
+        """Write the state to resume from, whole or not at all."""
+        temporary = self.path / "state.pt.new"
+        torch.save(dict(state), temporary)
+        temporary.replace(self.path / "state.pt")
+
+    def load_state(self, device: torch.device) -> dict[str, Any] | None:
+        """The state to resume from; None in a new folder.
+
+        Raises:
+            CheckpointError: It is damaged.
+        """
+        path = self.path / "state.pt"
+        if not path.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        except (OSError, RuntimeError, EOFError, ValueError) as error:
+            raise self.unfit(error) from error
+        return state
+
+    def unfit(self, error: Exception) -> CheckpointError:
+        """What to say of a state that can't be resumed from."""
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        return CheckpointError(f"{self.path / 'state.pt'}: can't resume from it ({reason})")
+
+    def open_log(self, step: int) -> None:
+        """Go on with the log from a step; what a crash left beyond it is dropped."""
+        if not self.writes:
+            return
+        from torch.utils.tensorboard import SummaryWriter
+
+        log = self.path / "log.jsonl"
+        if log.exists():
+            rows = log.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [row for row in rows if row.endswith("\n") and json.loads(row)["step"] <= step]
+            log.write_text("".join(kept), encoding="utf-8")
+        self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=step + 1)
+
+    def log(self, step: int, kind: str, values: Mapping[str, float]) -> None:
+        """Add a row to log.jsonl and the values to TensorBoard.
+
+        Args:
+            step: Steps done.
+            kind: "train" or "validation", before the names in TensorBoard.
+            values: By name.
+        """
+        if not self.writes:
+            return
+        row = {"step": step, **({} if kind == "train" else {"kind": kind}), **values}
+        with (self.path / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(row, allow_nan=False) + "\n")
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(f"{kind}/{name}", value, step)
+
+    def save_preview(self, step: int, panel: Image.Image) -> None:
+        """Write a preview as PNG."""
+        save_picture(panel, self.path / f"preview_{step:06d}.png")
+
+    def close(self) -> None:
+        """Bring the log to the disk."""
+        if self._board is not None:
+            self._board.close()
+            self._board = None
+
+
+def _differ(begun: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The first setting in which two runs differ."""
+    flat = [
+        {**{k: v for k, v in run.items() if k != "config"}, **run["config"]} for run in (begun, now)
+    ]
+    for name in flat[1]:
+        if flat[0].get(name) != flat[1][name]:
+            return f"{name}: {flat[0].get(name)} there, {flat[1][name]} now; give another --out"
+    return "settings differ; give another --out"
