@@ -252,7 +252,8 @@ def train(
         )
         say = _say if processes.writes else _silent
         say(_describe(trainer))
-        say(_foretell(trainer.rehearse(), trainer.steps - trainer.step))
+        if trainer.step < trainer.steps:
+            say(_foretell(trainer.rehearse(), trainer.steps - trainer.step))
 
         def show(progress: "TrainProgress") -> None:
             if processes.writes:

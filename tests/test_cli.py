@@ -246,6 +246,66 @@ def test_the_whole_road(run, raw, encoder_folder, tmp_path) -> None:
     assert "sub-0_T2.nii.gz" in evaluated.out
 
 
+def test_training_says_what_it_is_what_it_takes_and_how_it_does(
+    run, raw, encoder_folder, tmp_path
+) -> None:
+    assert run("prepare", raw, "--out", tmp_path / "dataset", "--split", 3, 1, 1).code == 0
+    sizes = (
+        "generator={width=8, multipliers=[1,2], residual_blocks=1, attention_reductions=[2], "
+        "head_width=8, embedding=8, norm_groups=4}"
+    )
+    result = run(
+        *("train", tmp_path / "dataset", "--out", tmp_path / "run", "--encoder", encoder_folder),
+        *("--set", sizes, "--set", "heads.blocks=[1,4]", "--set", "heads.kernel=3"),
+        *("--set", "weights.cls=0", "--set", "ema_decay=0.9", "--set", "caption_context=tokens"),
+        *("--set", "save_every=1", "--steps", 2, "--caption", "T2=a T2 picture"),
+    )
+    assert result.code == 0, result.err
+    said = result.err.splitlines()
+    assert str(encoder_folder) in said[0]
+    assert re.search(r"\([0-9a-f]{12}\), parameters: generator [\d,]+, discriminator", said[0])
+    assert re.search(r"a step takes [\d.]+ s and [\d.]+ GiB .*; 2 steps take about 0:00:", said[1])
+    assert said[2].startswith("step 1: ")
+    assert re.search(r"step 2: validation PSNR [\d.]+ dB, SSIM .* %", said[-1])
+    trained = load_checkpoint(tmp_path / "run")
+    assert trained.config.weights.cls == 0
+    assert trained.config.ema_decay == 0.9
+    assert trained.tokens.shape == (3, 16, 16)
+    assert trained.domains[1].caption == "a T2 picture"
+    assert trained.provenance["encoder"] == str(encoder_folder)
+    assert (tmp_path / "run" / "best.safetensors").is_file()
+
+
+def test_a_free_caption_on_the_command_line(run, raw, encoder_folder, tmp_path, t1) -> None:
+    from conftest import tiny_config
+
+    from i2igalip_cli.engine.prepare import prepare
+    from i2igalip_cli.engine.trainer import Trainer
+
+    prepare(raw, tmp_path / "dataset")
+    config = tiny_config(encoder_folder, steps=1)
+    Trainer(tmp_path / "dataset", tmp_path / "run", config, "cpu").run()
+    arguments = ("translate", t1, "--to", "T2", "--weights", tmp_path / "run", "--json")
+    before = run(*arguments, "-o", tmp_path / "before.nii")
+    said = run(*arguments, "-o", tmp_path / "said.nii", "--caption", "This MRI is PD-weighted")
+    after = run(*arguments, "-o", tmp_path / "after.nii")
+    assert json.loads(said.out)["caption"] == "This MRI is PD-weighted"
+    assert "lies nearer to PD" in said.err
+    hashes = {json.loads(r.out)["weights_sha256"] for r in (before, said, after)}
+    assert len(hashes) == 1, "a caption makes no other model"
+    assert (tmp_path / "before.nii").read_bytes() == (tmp_path / "after.nii").read_bytes()
+    assert b"to T2 by the caption 'This MRI is PD-weighted'" in (tmp_path / "said.nii").read_bytes()
+
+
+def test_the_papers_encoder_is_never_replaced(run, dataset, tmp_path) -> None:
+    result = run("train", dataset, "--out", tmp_path / "run")
+    assert result.code == 1
+    assert re.search(r"biomedclip \(784 MB, MIT\) isn't on this machine", result.err)
+    assert "i2igalip download-weights biomedclip" in result.err
+    assert result.err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
 def test_prepare_takes_patterns_and_json(run, raw, tmp_path) -> None:
     out = tmp_path / "d"
     result = run("prepare", raw, "--out", out, "--pattern", "T1=*t1*", "--json")

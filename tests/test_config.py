@@ -1,10 +1,20 @@
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from i2igalip_cli.config import GeneratorConfig, TrainConfig, from_dict, load_train_config, to_dict
+from i2igalip_cli.config import (
+    GeneratorConfig,
+    TrainConfig,
+    from_dict,
+    load_prepare_config,
+    load_train_config,
+    to_dict,
+)
 from i2igalip_cli.errors import ConfigError
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 def test_a_configuration_survives_json() -> None:
@@ -50,3 +60,48 @@ def test_a_file_sets_nested_settings(tmp_path: Path) -> None:
     )
     config = load_train_config(path)
     assert (config.batch, config.generator.width, config.generator.side_multiple) == (2, 64, 8)
+
+
+@pytest.mark.parametrize("name", ["ixi", "pelvis"])
+def test_the_presets_are_the_papers_settings(name: str) -> None:
+    path = EXAMPLES / f"{name}.toml"
+    config = load_train_config(path)
+    assert config.encoder == "biomedclip"
+    assert (config.epochs, config.steps, config.batch, config.accumulate) == (100, 0, 4, 1)
+    assert (config.learning_rate, config.discriminator_rate) == (2e-4, 2e-4)
+    assert config.betas == (0.5, 0.99)
+    assert config.ema_decay == 0.99
+    assert asdict(config.weights) == {
+        "adversarial": 1, "cycle": 10, "identity": 1, "clip": 1, "cls": 1, "paired": 0
+    }  # fmt: skip
+    assert config.heads.blocks == (2, 5, 8, 11)
+    assert not (config.crop or config.mirror or config.distinct_domains)
+    assert config.generator.width == 32
+    assert config.generator.multipliers == (1, 1, 2, 2, 4, 4)
+    prepared = load_prepare_config(path)
+    assert prepared.counts_subjects
+    assert prepared.split == {"ixi": (25, 5, 10), "pelvis": (9, 1, 4)}[name]
+    assert (
+        set(prepared.patterns)
+        == {
+            "ixi": {"T1", "T2", "PD"},
+            "pelvis": {"pelvic-MR", "pelvic-CT"},
+        }[name]
+    )
+
+
+def test_changes_lie_over_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text("batch = 3\n[weights]\ncycle = 5\ncls = 2\n")
+    changes = ["weights.cls=0", "heads.blocks=[8, 11]", "encoder=demo", "precision='bfloat16'"]
+    config = load_train_config(path, changes)
+    assert (config.batch, config.weights.cycle, config.weights.cls) == (3, 5, 0)
+    assert config.heads.blocks == (8, 11)
+    assert (config.encoder, config.precision) == ("demo", "bfloat16")
+    assert load_train_config() == TrainConfig()
+
+
+@pytest.mark.parametrize("change", ["nonsense", "=3", "a b=3", "nosuch=1", "weights.nosuch=1"])
+def test_changes_that_are_none_are_refused(change: str) -> None:
+    with pytest.raises(ConfigError, match=r"NAME=VALUE|no setting"):
+        load_train_config(None, [change])

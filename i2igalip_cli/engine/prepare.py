@@ -103,8 +103,8 @@ def find_volumes(raw: Path, patterns: Mapping[str, str]) -> list[RawVolume]:
 def _subject(path: Path, domain: str, pattern: str) -> str:
     """A file's name without what tells its domain: that one's name, or a word of its pattern."""
     stem = _stem(path.name)
-    words = re.split(r"[*?\[\]]+", _stem(Path(pattern).name))
-    for token in (domain, *(word.strip("-_. ") for word in reversed(words))):
+    words = re.split(r"[*?\[\]]+", Path(pattern).name)
+    for token in (domain, *(_stem(word).strip("-_. ") for word in reversed(words))):
         rest = re.sub(rf"(?i)(^|[-_. ]){re.escape(token)}w?(?=$|[-_. ])", "", stem).strip("-_. ")
         if token and rest != stem:
             return rest or path.parent.name

@@ -94,6 +94,18 @@ def test_the_subject_is_the_name_without_the_domain(tmp_path, name, subject) -> 
     assert find_volumes(tmp_path, ALL)[0].subject == subject
 
 
+def test_one_subject_under_two_domains_names_is_one(tmp_path) -> None:
+    for stem in ("1_01_P_T1", "1_01_P_CT", "2_03_P_T1", "2_03_P_CT"):
+        write_head(tmp_path / f"{stem}.nii.gz")
+    patterns = {"pelvic-MR": "*_T1.nii*", "pelvic-CT": "*_CT.nii*"}
+    found = find_volumes(tmp_path, patterns)
+    assert sorted((v.subject, v.domain) for v in found) == [
+        (subject, domain)
+        for subject in ("1_01_P", "2_03_P")
+        for domain in ("pelvic-CT", "pelvic-MR")
+    ]
+
+
 def test_a_name_that_is_the_domain_takes_its_folders(tmp_path) -> None:
     write_head(tmp_path / "patient7" / "T1.nii")
     assert find_volumes(tmp_path, ALL)[0].subject == "patient7"
