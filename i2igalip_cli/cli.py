@@ -226,9 +226,11 @@ def train(
     from dataclasses import replace
 
     from i2igalip_cli.config import load_train_config, parse_assignments
+    from i2igalip_cli.engine.memory import keep_freed_memory
     from i2igalip_cli.engine.parallel import join_processes
     from i2igalip_cli.engine.trainer import Trainer
 
+    keep_freed_memory()
     settings = load_train_config(config, change or ())
     given = {
         "encoder": encoder,

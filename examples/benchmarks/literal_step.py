@@ -74,15 +74,16 @@ class LiteralStep:
         return out
 
     def _embed(self, slices: Tensor) -> Tensor:
-        """The encoder's embedding of each slice, one at a time."""
+        """The encoder's embedding of each slice."""
         with self.clock.part("encoder"):
-            return torch.cat([self.encoder(one).embedding for one in slices.split(1)])
+            return self.encoder(slices).embedding
 
     def _features(self, slices: Tensor) -> tuple[list[list[Tensor]], Tensor]:
-        """Patch tokens of every slice by head, and class tokens, one slice at a time."""
+        """Patch tokens of every slice by head, and class tokens."""
         with self.clock.part("encoder"):
-            seen = [self.encoder(s, self.method.config.heads.blocks) for s in slices.split(1)]
-        return [one.patches for one in seen], torch.cat([one.classes for one in seen])
+            seen = self.encoder(slices, self.method.config.heads.blocks)
+        by_head = [patches.split(1) for patches in seen.patches]
+        return [list(one) for one in zip(*by_head, strict=True)], seen.classes
 
     def _judge(self, patches: list[list[Tensor]], caption: Tensor, domains: Tensor) -> Tensor:
         """Logits of every slice, one slice and one head at a time."""

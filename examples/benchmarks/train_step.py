@@ -30,6 +30,7 @@ from transformers import BertConfig
 
 from i2igalip_cli.config import GeneratorConfig, HeadConfig, TrainConfig
 from i2igalip_cli.domains import DOMAINS
+from i2igalip_cli.engine.memory import keep_freed_memory
 from i2igalip_cli.methods import UnpairedBatch
 from i2igalip_cli.methods.galip import Galip
 from i2igalip_cli.networks.text_image_encoder import TextImageEncoder
@@ -187,6 +188,8 @@ def peak_bytes() -> int:
 
 def measure(row: str, sizes: Sizes, folder: Path, repeats: int) -> dict[str, object]:
     """One row; leaves its gradients in the folder."""
+    if row != "literal":
+        keep_freed_memory()  # as `i2igalip train` does
     method, batch = build(sizes, folder, **{"recompute": False, **ROWS[row]})
     clock = Clock()
     literal = LiteralStep(method, clock)

@@ -8,7 +8,6 @@ from i2igalip_cli.hub.fetch import download
 from i2igalip_cli.hub.files import (
     FileReport,
     file_sha256,
-    folder_sha256,
     locate,
     mend,
     require,
@@ -35,7 +34,6 @@ __all__ = [
     "file_sha256",
     "find_checkpoint",
     "find_encoder",
-    "folder_sha256",
     "is_bundle",
     "locate",
     "mend",

@@ -185,12 +185,3 @@ def file_sha256(path: Path) -> str:
             return hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError as error:
         raise CheckpointError(f"can't read {path}: {error.strerror}") from error
-
-
-def folder_sha256(folder: Path) -> str:
-    """SHA-256 over the names and contents of an encoder folder's files."""
-    total = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".json", ".safetensors", ".bin", ".txt"):
-            total.update(f"{path.name} {file_sha256(path)}\n".encode())
-    return total.hexdigest()

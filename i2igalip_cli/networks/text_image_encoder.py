@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -76,6 +75,8 @@ class TextImageEncoder(nn.Module):
         Raises:
             CheckpointError: The folder isn't there or open_clip can't load it.
         """
+        import open_clip  # seven seconds that a translation does without
+
         path = folder / "open_clip_config.json"
         if not path.is_file():
             raise CheckpointError(f"{folder}: no open_clip_config.json; an encoder folder has one")
@@ -106,6 +107,8 @@ class TextImageEncoder(nn.Module):
         Raises:
             CheckpointError: open_clip has no such model, or can't fetch or load it.
         """
+        import open_clip
+
         model_name, _, tag = name.partition(":")
         on_hub = model_name == "hf-hub"
         if not on_hub and model_name not in open_clip.list_models():
@@ -213,6 +216,8 @@ class TextImageEncoder(nn.Module):
 
 def _read_tokenizer(name: str, text: dict[str, Any], text_tower: Path) -> Any:  # noqa: ANN401
     """The tokenizer that a folder's configuration asks for, from files alone."""
+    import open_clip
+
     if not text.get("hf_tokenizer_name"):
         return open_clip.get_tokenizer(name)
     return open_clip.tokenizer.HFTokenizer(
