@@ -7,10 +7,6 @@ All rows take the same step: same weights, same batch, float32. The encoder has 
 fetched. Each row has a process of its own. Its first step gives losses and gradients; of the steps
 after it the fastest counts, since other programs can only slow one down. The peak is the largest
 resident memory of the process in those steps, weights and Adam's moments included.
-
-The first step has torch's own memory layout in every row, the later ones of ours the trainer's
-(channels last). Another layout rounds otherwise, and in float32 the networks make single gradients
-out of that which differ by percents; in float64 the two steps agree in either layout.
 """
 
 import argparse
@@ -203,7 +199,6 @@ def measure(row: str, sizes: Sizes, folder: Path, repeats: int) -> dict[str, obj
     gradients.clear()
     del method.update
     if row != "literal":
-        method.exported.to(memory_format=torch.channels_last)  # as the trainer does
         watch(method, clock)
     reset = Path("/proc/self/clear_refs")
     if reset.exists():

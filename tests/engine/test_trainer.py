@@ -326,3 +326,21 @@ def test_a_run_may_start_from_a_checkpoint(dataset, encoder_folder, tmp_path) ->
     wider = replace(config, generator=replace(config.generator, width=16))
     with pytest.raises(ConfigError, match="networks of other sizes"):
         Trainer(dataset, tmp_path / "wider", wider, "cpu")
+
+
+@pytest.mark.parametrize("context", ["pooled", "tokens"])
+def test_a_run_on_an_encoder_of_biomedclips_layout(
+    dataset, biomedclip_folder, tmp_path, context
+) -> None:
+    config = tiny_config(
+        biomedclip_folder, heads=HeadConfig(blocks=(1, 3, 5)), caption_context=context, steps=2
+    )
+    trainer = Trainer(dataset, tmp_path / "run", config, "cpu")
+    trainer.run()
+    loaded = load_checkpoint(tmp_path / "run")
+    assert loaded.captions.shape == (3, 16)
+    assert loaded.config.generator.context == {"pooled": 16, "tokens": 24}[context]
+    assert (loaded.tokens is None) == (context == "pooled")
+    slices = SliceDataset(dataset, "test", 2).read([0, 1])
+    out = TorchBackend(loaded, "cpu")(slices, None, loaded.domains[1])
+    assert np.isfinite(out).all()
