@@ -1,6 +1,6 @@
 """The command line: one thin function a subcommand, progress, and the one error boundary.
 
-Only this file prints. Everything heavy is imported inside the functions that need it, so that
+Of the program only this file prints. Everything heavy is imported inside the functions that need it, so that
 `--help` is instant.
 """
 
@@ -253,7 +253,7 @@ def train(
             weights=weights,
         )
         say = _say if processes.writes else _silent
-        say(_describe(trainer))
+        say(_plain(_describe(trainer)))
         if trainer.step < trainer.steps:
             say(_foretell(trainer.rehearse(), trainer.steps - trainer.step))
 
@@ -352,8 +352,12 @@ def translate(
     from i2igalip_cli.domains import find_domain
     from i2igalip_cli.volumes import check_output, load_volume, save_volume, volume_suffix
 
+    if encoder is not None and caption is None:
+        raise typer.BadParameter("--encoder is where --caption finds its encoder; give both")
     checkpoint = load_checkpoint(weights)
     target = find_domain(to, checkpoint.domains)
+    if source is not None:
+        find_domain(source, checkpoint.domains)
     loaded = load_volume(volume)
     suffix = volume_suffix(volume) or ""
     stem = volume.name[: len(volume.name) - len(suffix)]

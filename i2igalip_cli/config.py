@@ -5,11 +5,14 @@ the paper's (I2I-Galip, MIDL 2025); `examples/demo.toml` holds those of the ship
 """
 
 import dataclasses
+import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_type_hints
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from i2igalip_cli.errors import ConfigError
 
@@ -362,14 +365,36 @@ def from_dict(kind: type[_Config], values: Mapping[str, Any]) -> _Config:
         )
     arguments: dict[str, Any] = {}
     for name, value in values.items():
-        if dataclasses.is_dataclass(hints[name]):
-            arguments[name] = from_dict(hints[name], value)
+        hint = hints[name]
+        if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+            arguments[name] = from_dict(hint, value)
+        elif dataclasses.is_dataclass(hint) or not _fits(hint, value):
+            wanted = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+            raise ConfigError(f"{kind.__name__}: {name} = {value!r} is not of the kind {wanted}")
         else:
             arguments[name] = tuple(value) if isinstance(value, list) else value
     try:
         return kind(**arguments)
     except TypeError as error:
         raise ConfigError(f"{kind.__name__}: a value of the wrong type ({error})") from error
+
+
+def _fits(hint: Any, value: object) -> bool:  # noqa: ANN401 (annotations have no common type)
+    """Whether a plain value is of an annotation's kind; whole numbers may stand for others."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return isinstance(value, str)  # which one it may be, the configuration itself says
+    if origin in (Union, UnionType):
+        return any(_fits(one, value) for one in inner)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            return False
+        kinds = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
+        return len(kinds) == len(value) and all(map(_fits, kinds, value))
+    if hint in (int, float):
+        kinds = (int, float) if hint is float else (int,)
+        return isinstance(value, kinds) and not isinstance(value, bool)
+    return not isinstance(origin or hint, type) or isinstance(value, origin or hint)
 
 
 def load_train_config(path: Path | None = None, changes: Sequence[str] = ()) -> TrainConfig:
@@ -391,12 +416,15 @@ def load_train_config(path: Path | None = None, changes: Sequence[str] = ()) -> 
 
 
 def _read_change(text: str) -> dict[str, Any]:
-    name, _, value = text.partition("=")
-    for written in (value, f'"{value}"'):
-        try:
+    name, separator, value = text.partition("=")
+    # Words needn't be quoted; what looks like a list or a number is one.
+    plain = re.fullmatch(r"[A-Za-z./~][^\"']*", value) and value not in ("true", "false")
+    written = json.dumps(value) if plain else value
+    try:
+        if separator and name.strip():
             return tomllib.loads(f"{name} = {written}")
-        except tomllib.TOMLDecodeError:
-            continue
+    except tomllib.TOMLDecodeError:
+        pass
     raise ConfigError(f"--set '{text}': write NAME=VALUE, such as weights.cls=0 or ema_decay=0.999")
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from i2igalip_cli.checkpoints import Checkpoint
 from i2igalip_cli.domains import Domain, find_domain
+from i2igalip_cli.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,10 +35,17 @@ def name_captions(domains: Sequence[Domain], captions: Mapping[str, str]) -> tup
         captions: Caption by domain name, in any case.
 
     Raises:
-        ConfigError: A caption for a domain that the dataset hasn't.
+        ConfigError: A caption for a domain that the dataset hasn't, or an empty one.
     """
+    for caption in captions.values():
+        _refuse_blank(caption)
     given = {find_domain(name, domains, "the dataset").name: c for name, c in captions.items()}
     return tuple(replace(d, caption=given.get(d.name, d.caption)) for d in domains)
+
+
+def _refuse_blank(caption: str) -> None:
+    if not caption.strip():
+        raise ConfigError("a caption is empty: say what the images are")
 
 
 def encode_caption(
@@ -56,8 +64,10 @@ def encode_caption(
             `download-weights --to`, the encoder is looked up there first.
 
     Raises:
+        ConfigError: The caption is empty.
         CheckpointError: The encoder isn't on this machine, or it is another one.
     """
+    _refuse_blank(text)
     from i2igalip_cli.engine.encoders import open_encoder_of
 
     opened = open_encoder_of(checkpoint, encoder, weights)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from i2igalip_cli.config import IntensityPolicy, Plane, from_dict
 from i2igalip_cli.domains import Domain, find_domain
-from i2igalip_cli.errors import DatasetError
+from i2igalip_cli.errors import ConfigError, DatasetError
 from i2igalip_cli.volumes.volume import Array
 
 FORMAT = 1
@@ -90,19 +90,18 @@ def read_index(folder: Path) -> DatasetIndex:
         )
     except OSError as error:
         raise DatasetError(f"{folder}: not a prepared dataset; make one with prepare") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise DatasetError(f"{path}: damaged ({error}); prepare it again") from error
 
 
-def _only(index: DatasetIndex, names: Sequence[str]) -> DatasetIndex:
+def select_domains(index: DatasetIndex, names: Sequence[str]) -> DatasetIndex:
     """The index with these domains alone, in this order; with all of them for none."""
     if not names:
         return index
-    return replace(
-        index,
-        domains=tuple(find_domain(name, index.domains, "the dataset") for name in names),
-        shards=tuple(shard for shard in index.shards if shard.domain in names),
-    )
+    domains = tuple(find_domain(name, index.domains, "the dataset") for name in names)
+    known = {domain.name for domain in domains}
+    shards = tuple(shard for shard in index.shards if shard.domain in known)
+    return replace(index, domains=domains, shards=shards)
 
 
 class SliceDataset:
@@ -122,7 +121,7 @@ class SliceDataset:
     def __init__(
         self, folder: Path, split: Split, multiple: int = 1, domains: Sequence[str] = ()
     ) -> None:
-        self.index = _only(read_index(folder), domains)
+        self.index = select_domains(read_index(folder), domains)
         self.folder = folder
         self.split = split
         self.shards = [shard for shard in self.index.shards if shard.split == split]

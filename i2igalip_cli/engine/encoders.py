@@ -16,8 +16,8 @@ def open_encoder(name: str, weights: Path | None = None) -> TextImageEncoder:
         weights: A bundle of `download-weights --to` in which names are looked up first.
 
     Raises:
-        CheckpointError: It isn't on this machine (the message says how to fetch it), or can't be
-            loaded.
+        CheckpointError: One of ours that isn't on this machine (the message says how to fetch it);
+            one of open_clip that can't be fetched; one that can't be loaded.
     """
     paths = hub.find_encoder(name, weights)
     if paths is None:
@@ -44,7 +44,7 @@ def open_encoder_of(
     if not (name or known):
         raise CheckpointError(f"{checkpoint.name} doesn't say which encoder it was trained with")
     bundle = None
-    if weights is not None and (Path(weights) / "manifest.json").is_file():
+    if weights is not None and hub.is_bundle(Path(weights)):
         bundle = Path(weights)
     encoder = open_encoder(name or known, bundle)
     found = encoder.fingerprint()

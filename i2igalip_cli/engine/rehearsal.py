@@ -4,6 +4,7 @@ import copy
 import sys
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -36,16 +37,16 @@ def rehearse(method: Method, batch: UnpairedBatch, device: torch.device) -> Fore
     Raises:
         ConfigError: A step doesn't fit into the GPU's memory.
     """
-    kept = copy.deepcopy(
-        (
-            method.trained_state(),
-            {name: optimizer.state_dict() for name, optimizer in method.optimizers.items()},
-            method.scaler.state_dict(),
-        )
+    kept = _copy_to_cpu(
+        {
+            "method": method.trained_state(),
+            "optimizers": {name: o.state_dict() for name, o in method.optimizers.items()},
+            "scaler": method.scaler.state_dict(),
+        }
     )
-    moved = batch.to(device)
     on_gpu = device.type == "cuda"
     try:
+        moved = batch.to(device)
         if on_gpu:  # the first step there also loads and tunes kernels
             method.step(moved)
             torch.cuda.reset_peak_memory_stats(device)
@@ -61,13 +62,23 @@ def rehearse(method: Method, batch: UnpairedBatch, device: torch.device) -> Fore
             f"a step doesn't fit into the {total / 2**30:.0f} GiB of {device}: lower batch and "
             "raise accumulate, or set recompute = true"
         ) from error
-    state, optimizers, scaler = kept
-    method.load_trained_state(state)
-    for name, optimizer in method.optimizers.items():
-        optimizer.load_state_dict(optimizers[name])
-    method.scaler.load_state_dict(scaler)
+    finally:
+        method.load_trained_state(kept["method"])
+        for name, optimizer in method.optimizers.items():
+            optimizer.zero_grad(set_to_none=True)
+            optimizer.load_state_dict(kept["optimizers"][name])
+        method.scaler.load_state_dict(kept["scaler"])
     memory = torch.cuda.max_memory_allocated(device) if on_gpu else _process_peak()
     return Forecast(seconds_a_step=seconds, memory_bytes=memory)
+
+
+def _copy_to_cpu(state: Any) -> Any:  # noqa: ANN401 (nested as torch's states are)
+    """A state whose tensors are copies that take none of the GPU's memory."""
+    if isinstance(state, torch.Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, dict):
+        return {key: _copy_to_cpu(value) for key, value in state.items()}
+    return copy.deepcopy(state)
 
 
 def _process_peak() -> int | None:

@@ -7,6 +7,8 @@ RUN/checkpoint.safetensors   the averaged networks as they last stood; best.safe
 """
 
 import json
+import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,12 @@ from typing import Any
 import torch
 from PIL import Image
 
+from i2igalip_cli.checkpoints import FILE_NAME
 from i2igalip_cli.errors import CheckpointError, ConfigError
 from i2igalip_cli.evaluation.pictures import save_picture
+
+# Settings that a resumed run may have changed: they are how it runs, not what it learns.
+CHANGEABLE = ("precision", "recompute", "preview_every", "save_every")
 
 
 class RunFolder:
@@ -41,7 +47,7 @@ class RunFolder:
     @property
     def checkpoint(self) -> Path:
         """The last averaged networks."""
-        return self.path / "checkpoint.safetensors"
+        return self.path / FILE_NAME
 
     @property
     def best(self) -> Path:
@@ -49,13 +55,13 @@ class RunFolder:
         return self.path / "best.safetensors"
 
     def describe(self, described: Mapping[str, Any]) -> None:
-        """Write what the run is, where the folder is new.
+        """Write what the run is, where the folder holds no state of another yet.
 
         Raises:
             CheckpointError: The folder can't be written to.
         """
         path = self.path / "config.json"
-        if not self.writes or path.exists():
+        if not self.writes or (self.path / "state.pt").exists():
             return
         try:
             path.write_text(json.dumps(described, indent=1), encoding="utf-8")
@@ -71,18 +77,32 @@ class RunFolder:
         """
         path = self.path / "config.json"
         try:
-            begun = json.loads(path.read_text(encoding="utf-8"))
-            now = json.loads(json.dumps(described))  # tuples are lists in the file
+            begun = _flatten(json.loads(path.read_text(encoding="utf-8")))
+            now = _flatten(json.loads(json.dumps(described)))  # tuples are lists in the file
             if begun != now:
                 raise ConfigError(f"{self.path} holds another run ({_differ(begun, now)})")
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{path}: damaged ({error}); give another --out") from error
 
     def save_state(self, state: Mapping[str, Any]) -> None:
-        """Write the state to resume from, whole or not at all."""
+        """Write the state to resume from, whole or not at all.
+
+        Raises:
+            CheckpointError: The disk is full, or the folder was taken away.
+        """
         temporary = self.path / "state.pt.new"
-        torch.save(dict(state), temporary)
-        temporary.replace(self.path / "state.pt")
+        try:
+            with temporary.open("wb") as file:
+                torch.save(dict(state), file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path / "state.pt")
+        except (OSError, RuntimeError) as error:
+            temporary.unlink(missing_ok=True)
+            raise CheckpointError(
+                f"can't write {self.path / 'state.pt'}: {_first_line(error)}; make room and run the "
+                "same command: it goes on from the last state"
+            ) from error
 
     def load_state(self, device: torch.device) -> dict[str, Any] | None:
         """The state to resume from; None in a new folder.
@@ -95,26 +115,36 @@ class RunFolder:
             return None
         try:
             state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError) as error:
+        except Exception as error:  # torch's reader of pickles meets garbage with any error at all
             raise self.unfit(error) from error
         return state
 
     def unfit(self, error: Exception) -> CheckpointError:
         """What to say of a state that can't be resumed from."""
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        return CheckpointError(f"{self.path / 'state.pt'}: can't resume from it ({reason})")
+        return CheckpointError(
+            f"{self.path / 'state.pt'}: can't resume from it ({_first_line(error)})"
+        )
 
     def open_log(self, step: int) -> None:
-        """Go on with the log from a step; what a crash left beyond it is dropped."""
+        """Go on with the log from a step; what a crash left beyond it or broken is dropped.
+
+        Raises:
+            CheckpointError: The folder can't be written to.
+        """
         if not self.writes:
             return
         from torch.utils.tensorboard import SummaryWriter
 
         log = self.path / "log.jsonl"
-        if log.exists():
-            rows = log.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [row for row in rows if row.endswith("\n") and json.loads(row)["step"] <= step]
-            log.write_text("".join(kept), encoding="utf-8")
+        try:
+            if log.exists():
+                rows = log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+                temporary = log.with_name("log.jsonl.new")
+                kept = "".join(row for row in rows if _step_of(row) <= step)
+                temporary.write_text(kept, encoding="utf-8")
+                temporary.replace(log)
+        except OSError as error:
+            raise CheckpointError(f"can't write {log}: {error.strerror}") from error
         self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=step + 1)
 
     def log(self, step: int, kind: str, values: Mapping[str, float]) -> None:
@@ -145,12 +175,29 @@ class RunFolder:
             self._board = None
 
 
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _step_of(row: str) -> float:
+    """The step of a log's row; beyond any for a row that is broken."""
+    try:
+        return int(json.loads(row)["step"]) if row.endswith("\n") else math.inf
+    except (ValueError, KeyError, TypeError):
+        return math.inf
+
+
+def _flatten(run: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's description as one table, without what may change on the way."""
+    flat = {**{k: v for k, v in run.items() if k != "config"}, **run["config"]}
+    return {name: value for name, value in flat.items() if name not in CHANGEABLE}
+
+
 def _differ(begun: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """The first setting in which two runs differ."""
-    flat = [
-        {**{k: v for k, v in run.items() if k != "config"}, **run["config"]} for run in (begun, now)
-    ]
-    for name in flat[1]:
-        if flat[0].get(name) != flat[1][name]:
-            return f"{name}: {flat[0].get(name)} there, {flat[1][name]} now; give another --out"
+    for name in now:
+        if name not in begun:
+            return f"of another version of i2igalip, without {name}; give another --out"
+        if begun[name] != now[name]:
+            return f"{name}: {begun[name]} there, {now[name]} now; give another --out"
     return "settings differ; give another --out"

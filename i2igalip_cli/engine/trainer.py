@@ -17,7 +17,8 @@ import torch
 from torch.utils.data import DataLoader
 
 import i2igalip_cli
-from i2igalip_cli.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from i2igalip_cli import hub
+from i2igalip_cli.checkpoints import FILE_NAME, Checkpoint, load_checkpoint, save_checkpoint
 from i2igalip_cli.config import TrainConfig, to_dict
 from i2igalip_cli.engine.captions import name_captions
 from i2igalip_cli.engine.dataset import SliceDataset
@@ -48,7 +49,7 @@ class TrainProgress:
         warnings: What the user should know.
         validation: Scores by name, where this step was validated: "psnr" in dB and "ssim" in
             percent over all directions, and each by direction.
-        best: Whether no earlier validation had a higher PSNR.
+        best: Whether its PSNR is higher than that of every earlier validation.
     """
 
     step: int
@@ -113,8 +114,6 @@ class Trainer:
         }
         self.method = self._build(config, weights)
         self.config = self.method.config
-        if config.start:
-            self._start_from(load_checkpoint(config.start))
         self.average = {k: v.clone() for k, v in self.method.exported.state_dict().items()}
         self.step = 0
         self.best: float | None = None  # PSNR of the best validation so far
@@ -123,6 +122,10 @@ class Trainer:
 
     def _build(self, config: TrainConfig, weights: Path | None) -> Method:
         """The method on its device, sized to the dataset and the encoder."""
+        if weights is not None and not hub.is_bundle(weights):
+            raise CheckpointError(
+                f"{weights}: no manifest.json in it; download-weights --to makes such a folder"
+            )
         encoder = open_encoder(config.encoder, weights)
         self.provenance["encoder_sha256"] = encoder.fingerprint()
         deepest = max(config.heads.blocks)
@@ -158,6 +161,7 @@ class Trainer:
                 f"start = {self.config.start}: has networks of other sizes; take the method and "
                 "the table [generator] of its run"
             ) from error
+        self.average = {k: v.clone() for k, v in self.method.exported.state_dict().items()}
         self.provenance["start_sha256"] = checkpoint.sha256
 
     def rehearse(self) -> Forecast:
@@ -241,11 +245,7 @@ class Trainer:
         losses = dict(zip(names, values, strict=True))
         broken = [name for name, value in losses.items() if not math.isfinite(value)]
         if broken:
-            raise CheckpointError(
-                f"{self.folder.path}: the loss {' and '.join(broken)} is not finite at step "
-                f"{self.step}; the last good state is kept: resume with precision float32, or "
-                "begin anew with a lower learning_rate"
-            )
+            raise self._not_finite(f"the loss {' and '.join(broken)}")
         pace = {"seconds_a_step": round(seconds / len(reports), 4)}
         self.folder.log(self.step, "train", {**pace, **losses, "change": change})
         warnings: tuple[str, ...] = ()
@@ -266,6 +266,8 @@ class Trainer:
         with self._averaged():
             scores = self.validator.score(self.method, self.device)
         self.folder.log(self.step, "validation", scores)
+        if not math.isfinite(scores["psnr"]):
+            raise self._not_finite("the validation")
         best = self.best is None or scores["psnr"] > self.best
         if best:
             self.best = scores["psnr"]
@@ -273,8 +275,20 @@ class Trainer:
                 save_checkpoint(self.checkpoint(), self.folder.best)
         return replace(progress, validation=scores, best=best)
 
+    def _not_finite(self, what: str) -> CheckpointError:
+        return CheckpointError(
+            f"{self.folder.path}: {what} is not finite at step {self.step}; the last good state is "
+            "kept: resume with --set precision=float32, or begin anew with a lower learning_rate"
+        )
+
     def save(self) -> None:
-        """Write the state to resume from and the averaged generator's checkpoint."""
+        """Write the state to resume from and the averaged generator's checkpoint.
+
+        Raises:
+            CheckpointError: A weight isn't finite (the last good state stays), or the disk is full.
+        """
+        if not all(bool(tensor.isfinite().all()) for tensor in self.average.values()):
+            raise self._not_finite("a weight of the generator")
         if not self.processes.writes:
             return
         self.folder.save_state(
@@ -285,6 +299,7 @@ class Trainer:
                 "scaler": self.method.scaler.state_dict(),
                 "average": self.average,
                 "best": self.best,
+                "provenance": self.provenance,
             }
         )
         save_checkpoint(self.checkpoint(), self.folder.checkpoint)
@@ -307,7 +322,7 @@ class Trainer:
             spacing_mm=(row, column),
             provenance={**self.provenance, "step": self.step},
             tensors={name: tensor.cpu().numpy() for name, tensor in self.average.items()},
-            name="checkpoint.safetensors",
+            name=FILE_NAME,
         )
 
     @contextmanager
@@ -344,12 +359,16 @@ class Trainer:
             "config": to_dict(self.config),
             "dataset_sha256": self.provenance["dataset_sha256"],
             "encoder_sha256": self.provenance["encoder_sha256"],
+            "steps in all": self.steps,
+            "pairs a step": self.sampler.pairs_per_step,
         }
         self.folder.describe(described)
         self.processes.wait()
         self.folder.compare(described)
         state = self.folder.load_state(self.device)
         if state is None:
+            if self.config.start:
+                self._start_from(load_checkpoint(self.config.start))
             return
         try:
             self.method.load_trained_state(state["method"])
@@ -358,6 +377,7 @@ class Trainer:
             self.method.scaler.load_state_dict(state["scaler"])
             self.average = state["average"]
             self.best = state["best"]
+            self.provenance |= state["provenance"]
             self.step = state["step"]
-        except (RuntimeError, KeyError, ValueError) as error:
+        except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
             raise self.folder.unfit(error) from error

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from i2igalip_cli.config import TrainConfig
-from i2igalip_cli.engine.dataset import SliceDataset, read_index
+from i2igalip_cli.engine.dataset import SliceDataset, read_index, select_domains
 from i2igalip_cli.engine.parallel import Processes
 from i2igalip_cli.evaluation.metrics import peak_signal_to_noise_ratio, structural_similarity
 from i2igalip_cli.methods import Method
@@ -29,8 +29,8 @@ class Validator:
         self.batch = 2 * config.batch  # a batch of pairs, as in training
         self.processes = processes
         self.pairs: list[tuple[int, int, int]] = []  # slice, true translation, target domain
-        names = config.domains or [domain.name for domain in read_index(dataset).domains]
-        if not any(s.split == "val" and s.domain in names for s in read_index(dataset).shards):
+        shards = select_domains(read_index(dataset), config.domains).shards
+        if not any(shard.split == "val" for shard in shards):
             return
         self.data = SliceDataset(dataset, "val", config.generator.side_multiple, config.domains)
         self.names = [domain.name for domain in self.data.index.domains]
@@ -47,8 +47,8 @@ class Validator:
         for shard in self.data.shards:
             count = shard.shape[0]
             number = min(wanted or count, count)
-            places = np.round(np.linspace(0, count - 1, number + 2)[1:-1]).astype(int)
-            chosen.extend((start + (places if number < count else np.arange(count))).tolist())
+            places = ((np.arange(number) + 0.5) * count / number).astype(int)
+            chosen.extend((start + places).tolist())
             start += count
         return chosen
 

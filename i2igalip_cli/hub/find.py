@@ -27,7 +27,8 @@ def find_encoder(text: str, weights: Path | None = None) -> EncoderPaths | None:
     """Find an encoder on this machine, without the network.
 
     Args:
-        text: An open_clip folder or a name of the manifest.
+        text: A name of the manifest, or else an open_clip folder (write ./NAME for one of the same
+            name).
         weights: A bundle, searched before what ships.
 
     Returns:
@@ -36,15 +37,15 @@ def find_encoder(text: str, weights: Path | None = None) -> EncoderPaths | None:
     Raises:
         CheckpointError: A name of ours whose files are absent or altered.
     """
-    path = Path(text)
-    if path.is_dir():
-        tower = path / TEXT_TOWER
-        return EncoderPaths(path, tower if tower.is_dir() else None)
     for folder in (None,) if weights is None or not is_bundle(weights) else (weights, None):
         for entry in read_manifest(folder):
             if entry.kind == "encoder" and entry.name == text:
                 return _encoder_paths(require(entry, folder))
-    return None
+    path = Path(text)
+    if not path.is_dir():
+        return None
+    tower = path / TEXT_TOWER
+    return EncoderPaths(path, tower if tower.is_dir() else None)
 
 
 def _encoder_paths(reports: list[FileReport]) -> EncoderPaths:

@@ -60,6 +60,7 @@ class TextImageEncoder(nn.Module):
         settings, size = tower.preprocess_cfg, tower.image_size
         self.side: int = size[0] if isinstance(size, tuple) else size
         self.depth, self.width = _measure(tower)  # blocks; channels of a patch token
+        _put_sequence_first(tower)
         self.register_buffer("mean", torch.tensor(settings["mean"]).view(1, 3, 1, 1))
         self.register_buffer("deviation", torch.tensor(settings["std"]).view(1, 3, 1, 1))
 
@@ -240,12 +241,22 @@ def _measure(tower: Any) -> tuple[int, int]:  # noqa: ANN401 (no common type)
             "the encoder's image tower is no vision transformer with a class token; choose one "
             "that is, such as ViT-B-16"
         )
-    # With the sequence first, torch's attention multiplies by the frozen weights as they are; with
-    # the batch first it would hand on a strided view, for which it copies them for every token.
-    transformer.batch_first = False
-    for block in transformer.resblocks:
-        block.attn.batch_first = False
     return len(transformer.resblocks), transformer.width
+
+
+def _put_sequence_first(tower: Any) -> None:  # noqa: ANN401 (no common type)
+    """Let open_clip's own towers hold (L, N, C) inside, which changes no result.
+
+    Torch's attention then multiplies by the frozen weights as they are; with the batch first it
+    hands on a strided view, for which the weights are copied for every token.
+    """
+    transformer = getattr(tower, "transformer", None)
+    blocks = getattr(transformer, "resblocks", ())
+    if transformer is None or not all(isinstance(b.attn, nn.MultiheadAttention) for b in blocks):
+        return
+    transformer.batch_first = False
+    for block in blocks:
+        block.attn.batch_first = False
 
 
 def _say(error: Exception) -> str:
