@@ -1,7 +1,7 @@
 """The command line: one thin function a subcommand, progress, and the one error boundary.
 
-Of the program only this file prints. Everything heavy is imported inside the functions that need it, so that
-`--help` is instant.
+Of the program only this file prints. Everything heavy is imported inside the functions that need
+it, so that `--help` is instant.
 """
 
 import contextlib

@@ -366,9 +366,10 @@ def from_dict(kind: type[_Config], values: Mapping[str, Any]) -> _Config:
     arguments: dict[str, Any] = {}
     for name, value in values.items():
         hint = hints[name]
-        if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        nested = isinstance(hint, type) and dataclasses.is_dataclass(hint)
+        if nested and isinstance(value, Mapping):
             arguments[name] = from_dict(hint, value)
-        elif dataclasses.is_dataclass(hint) or not _fits(hint, value):
+        elif nested or not _fits(hint, value):
             wanted = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
             raise ConfigError(f"{kind.__name__}: {name} = {value!r} is not of the kind {wanted}")
         else:

@@ -159,6 +159,15 @@ def tiny_config(encoder: Path | str = "demo", **changes) -> TrainConfig:
     return TrainConfig(**{**settings, **changes})
 
 
+def flatten(value, name: str = ""):
+    """Leaves of nested dictionaries, with their names."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from flatten(inner, f"{name}.{key}")
+    else:
+        yield name, value
+
+
 def make_checkpoint(**changes) -> Checkpoint:
     from i2igalip_cli.networks.unet import Generator
 

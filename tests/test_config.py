@@ -34,7 +34,7 @@ def test_all_faults_are_reported_together() -> None:
     [
         ("batch = ", "not valid TOML"),
         ("bacth = 2", "no setting bacth"),
-        ("batch = 'four'", "wrong type"),
+        ("batch = 'four'", "is not of the kind int"),
         ("[generator]\nwidth = 40", "norm_groups = 32 doesn't divide"),
         ("[weights]\ncycle = -1", "negative weights: cycle"),
         ("[heads]\nkernel = 4", "kernel = 4: an odd number"),
@@ -99,6 +99,32 @@ def test_changes_lie_over_the_file(tmp_path: Path) -> None:
     assert config.heads.blocks == (8, 11)
     assert (config.encoder, config.precision) == ("demo", "bfloat16")
     assert load_train_config() == TrainConfig()
+    assert load_train_config(None, ["start=./runs/a b.safetensors"]).start.endswith(
+        "a b.safetensors"
+    )
+    assert load_train_config(None, ["mirror=true"]).mirror is True
+    assert load_train_config(None, ["weights.cycle=5"]).weights.cycle == 5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "mirror=False",
+        "mirror=1",
+        "heads.blocks=[8,11",
+        "heads.blocks=8",
+        "heads.blocks=[1.5]",
+        "weights=5",
+        "batch=2.0",
+        "batch=true",
+        "encoder=3",
+        "betas=[0.5]",
+        "start",
+    ],
+)
+def test_values_of_another_kind_are_refused(change: str) -> None:
+    with pytest.raises(ConfigError, match=r"is not of the kind|NAME=VALUE"):
+        load_train_config(None, [change])
 
 
 @pytest.mark.parametrize("change", ["nonsense", "=3", "a b=3", "nosuch=1", "weights.nosuch=1"])

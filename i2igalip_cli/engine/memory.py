@@ -11,8 +11,8 @@ def keep_freed_memory() -> None:
     """Let this process keep what it frees for what it allocates next.
 
     By default glibc gives every block above 32 MB back to the system, which clears it page by page
-    when the next tensor of that size is made: a seventh of the time of a step at full size. Anywhere
-    but on Linux with glibc nothing changes.
+    when the next tensor of that size is made: a seventh of the generator's time at full size.
+    Anywhere but on Linux with glibc nothing changes.
     """
     if sys.platform != "linux":
         return

@@ -100,8 +100,8 @@ class RunFolder:
         except (OSError, RuntimeError) as error:
             temporary.unlink(missing_ok=True)
             raise CheckpointError(
-                f"can't write {self.path / 'state.pt'}: {_first_line(error)}; make room and run the "
-                "same command: it goes on from the last state"
+                f"can't write {self.path / 'state.pt'}: {_first_line(error)}; make room and "
+                "run the same command: it goes on from the last state"
             ) from error
 
     def load_state(self, device: torch.device) -> dict[str, Any] | None:

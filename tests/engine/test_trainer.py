@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_config
+from conftest import flatten, tiny_config
 from PIL import Image
 
 from i2igalip_cli.checkpoints import load_checkpoint
@@ -18,6 +18,7 @@ from i2igalip_cli.config import HeadConfig, LossWeights, PrepareConfig
 from i2igalip_cli.engine.augmentation import augment
 from i2igalip_cli.engine.backends import TorchBackend
 from i2igalip_cli.engine.dataset import SliceDataset
+from i2igalip_cli.engine.parallel import Processes
 from i2igalip_cli.engine.sampler import BatchSampler
 from i2igalip_cli.engine.trainer import Trainer, learning_rate_factor
 from i2igalip_cli.errors import CheckpointError, ConfigError, DatasetError, StoppedError
@@ -54,14 +55,6 @@ def assert_same_state(one: Path, two: Path) -> None:
     for name, value in flat[0].items():
         same = torch.equal(flat[1][name], value) if torch.is_tensor(value) else None
         assert flat[1][name] == value if same is None else same, name
-
-
-def flatten(value, name: str = ""):
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from flatten(inner, f"{name}.{key}")
-    else:
-        yield name, value
 
 
 def test_a_run_leaves_log_previews_and_a_checkpoint_that_says_where_from(
@@ -101,19 +94,63 @@ def test_the_checkpoint_holds_the_average_of_the_steps(dataset, encoder_folder, 
     np.testing.assert_allclose(trainer.checkpoint().tensors[name], expected, atol=1e-7)
 
 
-def test_another_run_in_the_folder_is_refused(dataset, encoder_folder, tmp_path) -> None:
+def test_another_run_in_the_folder_is_refused(
+    dataset, encoder_folder, tmp_path, monkeypatch
+) -> None:
     config = tiny_config(encoder_folder)
-    Trainer(dataset, tmp_path / "run", config, "cpu")
+    Trainer(dataset, tmp_path / "run", replace(config, seed=3), "cpu")
+    Trainer(dataset, tmp_path / "run", config, "cpu").save()  # nothing was trained before
     with pytest.raises(ConfigError, match=r"seed: 0 there, 7 now"):
         Trainer(dataset, tmp_path / "run", replace(config, seed=7), "cpu")
+    with pytest.raises(ConfigError, match=r"steps.*: 4 there, 8 now"):
+        Trainer(dataset, tmp_path / "run", replace(config, steps=8), "cpu")
+    monkeypatch.setattr(Processes, "wait", lambda self: None)
+    with pytest.raises(ConfigError, match=r"pairs a step: 2 there, 4 now"):
+        Trainer(dataset, tmp_path / "run", config, "cpu", processes=Processes(0, 2))
+    how = replace(config, precision="bfloat16", recompute=True, save_every=3)
+    assert Trainer(dataset, tmp_path / "run", how, "cpu").config.precision == "bfloat16"
 
 
-def test_a_damaged_state_is_refused(dataset, encoder_folder, tmp_path) -> None:
+@pytest.mark.parametrize("content", [b"PK\x03\x04 broken", b"", b"garbage", [1, 2], {"step": 1}])
+def test_a_damaged_state_is_refused(dataset, encoder_folder, tmp_path, content) -> None:
     config = tiny_config(encoder_folder)
     Trainer(dataset, tmp_path / "run", config, "cpu").save()
-    (tmp_path / "run" / "state.pt").write_bytes(b"PK\x03\x04 broken")
-    with pytest.raises(CheckpointError, match="can't resume"):
+    path = tmp_path / "run" / "state.pt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(CheckpointError, match=r"can't resume from it \(.+\)") as found:
         Trainer(dataset, tmp_path / "run", config, "cpu")
+    assert "\n" not in str(found.value)
+
+
+def test_a_full_disk_keeps_the_last_state(dataset, encoder_folder, tmp_path, monkeypatch) -> None:
+    trainer = Trainer(dataset, tmp_path / "run", tiny_config(encoder_folder), "cpu")
+    trainer.save()
+    before = (tmp_path / "run" / "state.pt").read_bytes()
+
+    def full(*_args) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(CheckpointError, match=r"No space left.*make room"):
+        trainer.save()
+    assert (tmp_path / "run" / "state.pt").read_bytes() == before
+    assert not (tmp_path / "run" / "state.pt.new").exists()
+
+
+def test_a_broken_row_of_the_log_is_dropped(dataset, encoder_folder, tmp_path) -> None:
+    config = tiny_config(encoder_folder)
+    first = Trainer(dataset, tmp_path / "run", config, "cpu")
+    take_step(first), take_step(first)
+    first.save()
+    rows = ['{"step": 1, "cycle": 0.5}', "not JSON", '{"cycle": 1}', '{"step": 3}', '{"step": 2']
+    (tmp_path / "run" / "log.jsonl").write_bytes("\n".join(rows).encode() + b"\xff")
+    Trainer(dataset, tmp_path / "run", config, "cpu").run()
+    kept = [json.loads(row) for row in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert kept[0] == {"step": 1, "cycle": 0.5}
+    assert {row["step"] for row in kept[1:]} == {4}
 
 
 @pytest.mark.parametrize(
@@ -238,6 +275,16 @@ def test_a_collapse_to_the_identity_is_warned_of(
     assert "collapsed to the identity" in seen[0]
 
 
+def test_a_weight_that_is_not_finite_is_never_saved(dataset, encoder_folder, tmp_path) -> None:
+    trainer = Trainer(dataset, tmp_path / "run", tiny_config(encoder_folder), "cpu")
+    trainer.save()
+    before = (tmp_path / "run" / "state.pt").read_bytes()
+    trainer.average["generator.label_emb.weight"].fill_(float("nan"))
+    with pytest.raises(CheckpointError, match="weight of the generator is not finite"):
+        trainer.save()
+    assert (tmp_path / "run" / "state.pt").read_bytes() == before
+
+
 def test_captions_and_domains_of_the_run(dataset, encoder_folder, tmp_path) -> None:
     config = tiny_config(encoder_folder, domains=("PD", "T1"), captions={"t1": "a T1 picture"})
     trainer = Trainer(dataset, tmp_path / "run", config, "cpu")
@@ -246,6 +293,11 @@ def test_captions_and_domains_of_the_run(dataset, encoder_folder, tmp_path) -> N
         ("T1", "a T1 picture"),
     ]
     assert set(trainer.data.domains.tolist()) == {0, 1}
+    lower = tiny_config(encoder_folder, domains=("pd", "t1"))
+    assert set(Trainer(dataset, tmp_path / "low", lower, "cpu").data.domains.tolist()) == {0, 1}
+    blank = tiny_config(encoder_folder, captions={"T1": " "})
+    with pytest.raises(ConfigError, match="a caption is empty"):
+        Trainer(dataset, tmp_path / "blank", blank, "cpu")
     with pytest.raises(ConfigError, match="unknown domain 'CT'"):
         Trainer(dataset, tmp_path / "no", tiny_config(encoder_folder, domains=("CT", "T1")))
 
@@ -315,7 +367,14 @@ def test_a_run_may_start_from_a_checkpoint(dataset, encoder_folder, tmp_path) ->
     for name, tensor in loaded.tensors.items():
         np.testing.assert_array_equal(second.checkpoint().tensors[name], tensor, err_msg=name)
     assert second.provenance["start_sha256"] == loaded.sha256
-    second.run()
+    take_step(second)
+    second.save()
+    first.rename(tmp_path / "moved.safetensors")  # a resumed run doesn't need it
+    resumed = Trainer(dataset, tmp_path / "second", config, "cpu")
+    assert resumed.checkpoint().provenance["start_sha256"] == loaded.sha256
+    resumed.run()
+    second = resumed
+    (tmp_path / "moved.safetensors").rename(first)
     assert not np.array_equal(
         second.checkpoint().tensors["generator.out.2.weight"],
         loaded.tensors["generator.out.2.weight"],

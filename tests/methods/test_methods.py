@@ -124,12 +124,70 @@ def test_gathered_and_recomputed_gradients_are_the_same(encoder, changes) -> Non
         assert (found[key] - gradient).abs().max() <= 5e-4 * largest + 1e-8, key
 
 
-def test_the_weights_of_the_losses_reach_the_generator(encoder) -> None:
-    """With every weight 0 but the cycle's, doubling it doubles the generator's gradient."""
+TERMS = ("adversarial", "cycle", "identity", "clip", "cls", "paired")
+
+
+def known_pairs() -> UnpairedBatch:
+    """Two pairs of slices, three of four with their true translation."""
+    given = batch(3)
+    draw = torch.Generator().manual_seed(9)
+    truths = [torch.rand(2, 1, 16, 12, generator=draw) for _ in range(2)]
+    return replace(
+        given,
+        first_truth=truths[0],
+        first_known=torch.tensor([True, True]),
+        second_truth=truths[1],
+        second_known=torch.tensor([True, False]),
+    )
+
+
+def step_alone(encoder, term: str, move: float = 0.0, **changes) -> tuple[float, float]:
+    """A step under one term: its loss, and its slope along a direction of the last convolution.
+
+    Args:
+        encoder: What judges.
+        term: The only weight that isn't 0.
+        move: How far the generator has been moved along that direction before.
+        changes: Of the configuration.
+    """
     from i2igalip_cli.config import LossWeights
 
-    def gradient(cycle: float) -> torch.Tensor:
-        weights = LossWeights(adversarial=0, cycle=cycle, identity=0, clip=0, cls=0)
-        return first_gradients(encoder, 4, weights=weights)["generator.generator.out.2.weight"]
+    weights = LossWeights(**{name: float(name == term) for name in TERMS})
+    method = build("galip", encoder, weights=weights, **changes)
+    draw = torch.Generator().manual_seed(1)
+    slope = 0.0
+    directions = {}
+    last = {n: p for n, p in method.exported.named_parameters() if "generator.out.2" in n}
+    for name, parameter in last.items():
+        directions[name] = torch.randn(parameter.shape, generator=draw)
+        parameter.data += move * directions[name]
+    update = method.update
 
-    torch.testing.assert_close(gradient(20.0), 2 * gradient(10.0))
+    def keep(network: str) -> None:
+        nonlocal slope
+        if network == "generator":
+            scale = method.scaler.get_scale()
+            for name, parameter in last.items():
+                slope += float((parameter.grad / scale * directions[name]).sum())
+        update(network)
+
+    method.update = keep
+    return float(method.step(known_pairs()).losses[term]), slope
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_a_terms_weight_teaches_the_generator_that_term(encoder, term) -> None:
+    """The slope that the step's gradients give is that of the loss, by finite differences."""
+    _, slope = step_alone(encoder, term)
+    step = 2e-4
+    before, after = (step_alone(encoder, term, move)[0] for move in (-step, step))
+    measured = (after - before) / (2 * step)
+    assert abs(slope) > 1e-3
+    assert slope == pytest.approx(measured, rel=0.05)
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_float16_scales_the_loss_and_not_the_lesson(encoder, term) -> None:
+    _, expected = step_alone(encoder, term)
+    _, found = step_alone(encoder, term, precision="float16")
+    assert found == pytest.approx(expected, rel=0.1)
