@@ -28,12 +28,15 @@ class Convolution(nn.Conv1d):
         weight, norm = _spectral(self)
         matrix = weight.flatten(1)  # (C', C, K) -> (C', C x K)
         size = weight.shape[2]
+        if torch.is_autocast_enabled(x.device.type):  # before the windows repeat it
+            x = x.to(torch.get_autocast_dtype(x.device.type))
         if size > 1:
             x = F.pad(x, (size // 2, size // 2), mode="circular")
         windows = x.unfold(2, size, 1).transpose(1, 2).flatten(2)  # -> (N, L, C x K)
         sigma = torch.vdot(norm._u, torch.mv(matrix, norm._v))
         assert self.bias is not None
-        return (F.linear(windows, matrix) / sigma + self.bias).transpose(1, 2)  # -> (N, C', L)
+        product = F.linear(windows, matrix) / sigma
+        return (product + self.bias.to(product.dtype)).transpose(1, 2)  # -> (N, C', L)
 
 
 def _spectral(layer: nn.Module) -> tuple[Tensor, _SpectralNorm]:
