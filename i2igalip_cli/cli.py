@@ -201,7 +201,7 @@ def train(
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option(help="Begin with a trained checkpoint (file or shipped name): fine-tuning."),
+        typer.Option(help="Begin with a trained checkpoint (file, run or shipped name)."),
     ] = None,
     caption: Annotated[
         list[str] | None,

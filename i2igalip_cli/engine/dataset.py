@@ -193,6 +193,13 @@ class SliceDataset:
         at = shard.first + int(self._slice_of[number]) - other.first
         return int(self._starts[row]) + at if 0 <= at < other.shape[0] else None
 
+    @property
+    def has_pairs(self) -> bool:
+        """Whether any subject has registered volumes of two domains."""
+        return len({(subject, grid) for subject, grid, _ in self._registered}) < len(
+            self._registered
+        )
+
     def place(self, number: int) -> float:
         """Where a slice lies among the kept slices of its volume: 0 first, 1 last."""
         last = self.shards[self._shard_of[number]].shape[0] - 1

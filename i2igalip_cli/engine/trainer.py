@@ -100,6 +100,11 @@ class Trainer:
         self.processes = processes or Processes()
         self.workers = workers
         self.data = SliceDataset(dataset, "train", config.generator.side_multiple, config.domains)
+        if config.weights.paired > 0 and not self.data.has_pairs:
+            raise ConfigError(
+                f"paired = {config.weights.paired:g}, but no subject of {dataset} has registered "
+                "volumes of two domains; leave the weight at 0"
+            )
         self.index = self.data.index
         self.domains = name_captions(self.index.domains, config.captions)
         self.sampler = BatchSampler(self.data, config, self.processes.rank, self.processes.count)

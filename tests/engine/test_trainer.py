@@ -302,6 +302,16 @@ def test_captions_and_domains_of_the_run(dataset, encoder_folder, tmp_path) -> N
         Trainer(dataset, tmp_path / "no", tiny_config(encoder_folder, domains=("CT", "T1")))
 
 
+def test_a_weight_on_pairs_needs_pairs(dataset, raw, encoder_folder, tmp_path) -> None:
+    from i2igalip_cli.engine.prepare import prepare
+
+    config = tiny_config(encoder_folder, weights=LossWeights(paired=3))
+    assert Trainer(dataset, tmp_path / "run", config, "cpu").data.has_pairs
+    prepare(raw, tmp_path / "one", PrepareConfig(patterns={"T1": "*T1*"}))
+    with pytest.raises(ConfigError, match=r"paired = 3, but no subject .* leave the weight at 0"):
+        Trainer(tmp_path / "one", tmp_path / "two", config, "cpu")
+
+
 def test_pairs_are_of_two_domains_when_asked(dataset) -> None:
     data = SliceDataset(dataset, "train", 2)
     sampler = BatchSampler(data, tiny_config(batch=8, distinct_domains=True))
