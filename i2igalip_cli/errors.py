@@ -5,6 +5,11 @@ class GalipError(Exception):
     """Something the user can mend; `cli.py` shows its text as one red line and exits with 1."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of another library's error, or its kind where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 class VolumeError(GalipError):
     """A volume that can't be read, written, or used as it is."""
 

@@ -37,13 +37,7 @@ def rehearse(method: Method, batch: UnpairedBatch, device: torch.device) -> Fore
     Raises:
         ConfigError: A step doesn't fit into the GPU's memory.
     """
-    kept = _copy_to_cpu(
-        {
-            "method": method.trained_state(),
-            "optimizers": {name: o.state_dict() for name, o in method.optimizers.items()},
-            "scaler": method.scaler.state_dict(),
-        }
-    )
+    kept = _copy_to_cpu(method.run_state())
     on_gpu = device.type == "cuda"
     try:
         moved = batch.to(device)
@@ -63,11 +57,9 @@ def rehearse(method: Method, batch: UnpairedBatch, device: torch.device) -> Fore
             "raise accumulate, or set recompute = true"
         ) from error
     finally:
-        method.load_trained_state(kept["method"])
-        for name, optimizer in method.optimizers.items():
+        for optimizer in method.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
-            optimizer.load_state_dict(kept["optimizers"][name])
-        method.scaler.load_state_dict(kept["scaler"])
+        method.load_run_state(kept)
     memory = torch.cuda.max_memory_allocated(device) if on_gpu else _process_peak()
     return Forecast(seconds_a_step=seconds, memory_bytes=memory)
 

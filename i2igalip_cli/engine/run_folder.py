@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from i2igalip_cli.checkpoints import FILE_NAME
-from i2igalip_cli.errors import CheckpointError, ConfigError
+from i2igalip_cli.errors import CheckpointError, ConfigError, first_line
 from i2igalip_cli.evaluation.pictures import save_picture
 
 # Settings that a resumed run may have changed: they are how it runs, not what it learns.
@@ -100,7 +100,7 @@ class RunFolder:
         except (OSError, RuntimeError) as error:
             temporary.unlink(missing_ok=True)
             raise CheckpointError(
-                f"can't write {self.path / 'state.pt'}: {_first_line(error)}; make room and "
+                f"can't write {self.path / 'state.pt'}: {first_line(error)}; make room and "
                 "run the same command: it goes on from the last state"
             ) from error
 
@@ -122,7 +122,7 @@ class RunFolder:
     def unfit(self, error: Exception) -> CheckpointError:
         """What to say of a state that can't be resumed from."""
         return CheckpointError(
-            f"{self.path / 'state.pt'}: can't resume from it ({_first_line(error)})"
+            f"{self.path / 'state.pt'}: can't resume from it ({first_line(error)})"
         )
 
     def open_log(self, step: int) -> None:
@@ -173,10 +173,6 @@ class RunFolder:
         if self._board is not None:
             self._board.close()
             self._board = None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _step_of(row: str) -> float:

@@ -298,10 +298,8 @@ class Trainer:
             return
         self.folder.save_state(
             {
+                **self.method.run_state(),
                 "step": self.step,
-                "method": self.method.trained_state(),
-                "optimizers": {k: o.state_dict() for k, o in self.method.optimizers.items()},
-                "scaler": self.method.scaler.state_dict(),
                 "average": self.average,
                 "best": self.best,
                 "provenance": self.provenance,
@@ -376,10 +374,7 @@ class Trainer:
                 self._start_from(load_checkpoint(self.config.start))
             return
         try:
-            self.method.load_trained_state(state["method"])
-            for name, optimizer in self.method.optimizers.items():
-                optimizer.load_state_dict(state["optimizers"][name])
-            self.method.scaler.load_state_dict(state["scaler"])
+            self.method.load_run_state(state)
             self.average = state["average"]
             self.best = state["best"]
             self.provenance |= state["provenance"]

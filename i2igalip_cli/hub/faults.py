@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from i2igalip_cli.errors import CheckpointError
+from i2igalip_cli.errors import CheckpointError, first_line
 from i2igalip_cli.hub.manifest import WeightsFile
 
 if TYPE_CHECKING:
@@ -63,10 +63,9 @@ def explain(row: WeightsFile, error: Exception) -> tuple[str, float | None]:
         ), None
     if isinstance(error, HfHubHTTPError):
         return _explain_status(row, error)
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
     return (
-        f"no connection to {constants.ENDPOINT}, or it broke ({reason}); check the network and "
-        "the proxies, then run the command again: it goes on where it stopped"
+        f"no connection to {constants.ENDPOINT}, or it broke ({first_line(error)}); check the "
+        "network and the proxies, then run the command again: it goes on where it stopped"
     ), 0.0
 
 

@@ -1,8 +1,9 @@
 """What every method is: networks that learn from unpaired batches and translate slices."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -153,6 +154,21 @@ class Method(nn.Module, ABC):
         missing = [name for name in missing if not name.startswith("encoder.")]
         if missing or unexpected:
             raise RuntimeError(f"state doesn't fit: missing {missing}, unexpected {unexpected}")
+
+    def run_state(self) -> dict[str, Any]:
+        """All that training goes on from: networks, optimizers, loss scale."""
+        return {
+            "method": self.trained_state(),
+            "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def load_run_state(self, state: Mapping[str, Any]) -> None:
+        """Put back what `run_state` gave; it may hold more."""
+        self.load_trained_state(state["method"])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        self.scaler.load_state_dict(state["scaler"])
 
     def parameters_by_network(self) -> dict[str, int]:
         """Parameters that learn, by network."""

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from i2igalip_cli.errors import CheckpointError
+from i2igalip_cli.errors import CheckpointError, first_line
 
 CLASS_BLOCKS = 4  # the last blocks whose class tokens are compared (Eq. 6)
 _PROBE = "This MRI is T1-weighted"  # what a fingerprint lets the tokenizer read
@@ -96,7 +96,9 @@ class TextImageEncoder(nn.Module):
             tokenizer = _read_tokenizer(name, text, text_tower)
             return cls(model, tokenizer)
         except _FAULTS as error:
-            raise CheckpointError(f"{folder}: open_clip can't load it ({_say(error)})") from error
+            raise CheckpointError(
+                f"{folder}: open_clip can't load it ({first_line(error)})"
+            ) from error
 
     @classmethod
     def from_name(cls, name: str) -> "TextImageEncoder":
@@ -128,7 +130,7 @@ class TextImageEncoder(nn.Module):
             return cls(model, open_clip.get_tokenizer(model_name))
         except _FAULTS as error:
             raise CheckpointError(
-                f"encoder '{name}': open_clip can't fetch or load it ({_say(error)})"
+                f"encoder '{name}': open_clip can't fetch or load it ({first_line(error)})"
             ) from error
 
     def fingerprint(self) -> str:
@@ -257,7 +259,3 @@ def _put_sequence_first(tower: Any) -> None:  # noqa: ANN401 (no common type)
     transformer.batch_first = False
     for block in blocks:
         block.attn.batch_first = False
-
-
-def _say(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

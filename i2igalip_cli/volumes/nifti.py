@@ -13,7 +13,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.nifti1 import Nifti1Extension
 from nibabel.spatialimages import HeaderDataError
 
-from i2igalip_cli.errors import VolumeError
+from i2igalip_cli.errors import VolumeError, first_line
 from i2igalip_cli.volumes.volume import Volume
 
 SUFFIXES = (".nii", ".nii.gz")
@@ -36,7 +36,7 @@ def read(path: Path) -> Volume:
     try:
         image = nib.load(path)
     except _READ_FAULTS as error:
-        raise VolumeError(f"{path}: not a readable NIfTI file ({_first_line(error)})") from error
+        raise VolumeError(f"{path}: not a readable NIfTI file ({first_line(error)})") from error
     if not isinstance(image, nib.Nifti1Image):
         raise VolumeError(f"{path}: {type(image).__name__}, not a NIfTI file; convert it first")
     kind = image.get_data_dtype()
@@ -51,7 +51,7 @@ def read(path: Path) -> Volume:
     try:
         array = np.asarray(image.dataobj, dtype=np.float32).reshape(shape)
     except _READ_FAULTS as error:
-        raise VolumeError(f"{path}: damaged or truncated ({_first_line(error)})") from error
+        raise VolumeError(f"{path}: damaged or truncated ({first_line(error)})") from error
     finite = np.isfinite(array)
     if not finite.any():
         raise VolumeError(f"{path}: none of its {array.size} voxels is finite")
@@ -83,12 +83,8 @@ def write(volume: Volume, path: Path, *, overwrite: bool = False) -> None:
         with _atomic(path) as temporary:
             nib.save(image, temporary)
     except OSError as error:
-        reason = error.strerror or _first_line(error)
+        reason = error.strerror or first_line(error)
         raise VolumeError(f"can't write {path}: {reason}; choose another -o") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _image(volume: Volume) -> nib.Nifti1Image:
