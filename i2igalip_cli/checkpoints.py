@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,7 @@ class Checkpoint:
     tokens: npt.NDArray[np.float32] | None = None
     name: str = ""
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Hash over every tensor: the identity of the model."""
         return _hash(_with_text(self.tensors, self))

@@ -20,7 +20,7 @@ from i2igalip_cli.engine.captions import (
     with_caption,
 )
 from i2igalip_cli.errors import ConfigError
-from i2igalip_cli.volumes import Volume, load_volume
+from i2igalip_cli.volumes import Derivation, Volume, load_volume
 from i2igalip_cli.volumes.intensity import IntensityWindow, find_window
 from i2igalip_cli.volumes.slicing import SliceStack, in_plane_spacing
 
@@ -102,8 +102,7 @@ def translate_volume(
         source: Domain of the source; None where the method needn't know.
         options: How to run.
         on_progress: Called with (slices done, slices in all).
-        caption: What the generator attends to in place of the target's own caption; the volume's
-            comment says so.
+        caption: What the generator attends to in place of the target's own caption.
 
     Raises:
         ConfigError: The checkpoint doesn't know a domain.
@@ -118,8 +117,6 @@ def translate_volume(
         warnings += compare_caption(checkpoint, target, caption)
         checkpoint = with_caption(checkpoint, target, caption)
         target = find_domain(target.name, checkpoint.domains)
-        comment = f"i2igalip {__version__}: to {target.name} by the caption '{caption.text}'"
-        volume = replace(volume, comment=comment)
     window = find_window(volume.array, origin, checkpoint.policy)
     unit = volume.with_array(window.to_unit(volume.array))
     stack = SliceStack.from_volume(
@@ -140,8 +137,21 @@ def translate_volume(
     if target.window is not None:
         out_window = IntensityWindow(low=target.window[0], high=target.window[1])
     result = stack.to_volume(translated)
+    derivation = Derivation(
+        source="" if origin is None else origin.name,
+        target=target.name,
+        modality=target.modality,
+        caption=target.caption,
+        model=checkpoint.name,
+        model_sha256=checkpoint.sha256,
+        version=__version__,
+    )
     return Translation(
-        volume=result.with_array(out_window.from_unit(result.array)),
+        volume=replace(
+            result.with_array(out_window.from_unit(result.array)),
+            derivation=derivation,
+            modality=target.modality,
+        ),
         target=target,
         source=origin,
         window=window,

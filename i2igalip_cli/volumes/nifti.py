@@ -1,11 +1,8 @@
 """NIfTI in and out: scalar 3-D volumes, the header kept, the file written at once or not at all."""
 
-import contextlib
-import os
-import tempfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -14,25 +11,32 @@ from nibabel.nifti1 import Nifti1Extension
 from nibabel.spatialimages import HeaderDataError
 
 from i2igalip_cli.errors import VolumeError, first_line
+from i2igalip_cli.volumes.entry import Irregular, VolumeEntry
+from i2igalip_cli.volumes.files import whole_file
 from i2igalip_cli.volumes.volume import Volume
 
-SUFFIXES = (".nii", ".nii.gz")
+SUFFIXES: tuple[str, ...] = (".nii", ".nii.gz")
 _READ_FAULTS = (OSError, EOFError, zlib.error, ValueError, ImageFileError, HeaderDataError)
 
 
-def read(path: Path) -> Volume:
+def list_volumes(path: Path) -> tuple[VolumeEntry, ...]:
+    """The one volume of a file."""
+    return (VolumeEntry(path=path),)
+
+
+def read(entry: VolumeEntry, irregular: Irregular = "fail") -> Volume:
     """Read a volume.
 
     Voxels that are not finite become 0 and are counted in the volume.
 
     Args:
-        path: A .nii or .nii.gz file.
+        entry: Of a .nii or .nii.gz file.
+        irregular: Nothing here is irregular.
 
     Raises:
         VolumeError: No such file, not NIfTI, truncated, not 3-D, not scalar, or nothing finite.
     """
-    if not path.exists():
-        raise VolumeError(f"{path}: no such file")
+    path = entry.path
     try:
         image = nib.load(path)
     except _READ_FAULTS as error:
@@ -64,39 +68,36 @@ def read(path: Path) -> Volume:
     )
 
 
-def write(volume: Volume, path: Path, *, overwrite: bool = False) -> None:
-    """Write a volume as float32 with the header it came with, atomically.
+def write(volume: Volume, path: Path, *, dtype: np.dtype[Any], overwrite: bool = False) -> None:
+    """Write a volume with the header it came with, atomically.
 
     Args:
-        volume: Its header's geometry codes, units, description and extensions are kept; its comment
-            becomes one more extension (code 6).
+        volume: Its header's geometry codes, units, description and extensions are kept; its
+            derivation becomes one more extension (code 6).
         path: A .nii or .nii.gz file in an existing folder.
+        dtype: Of the voxels.
         overwrite: Replace an existing file.
 
     Raises:
         VolumeError: The file exists, or its folder is absent, read-only or full.
     """
-    if path.exists() and not overwrite:
-        raise VolumeError(f"{path} exists; give another -o or --overwrite")
-    image = _image(volume)
-    try:
-        with _atomic(path) as temporary:
-            nib.save(image, temporary)
-    except OSError as error:
-        reason = error.strerror or first_line(error)
-        raise VolumeError(f"can't write {path}: {reason}; choose another -o") from error
+    image = _image(volume, dtype)
+    suffix = ".nii.gz" if path.name.lower().endswith(".gz") else ".nii"
+    with whole_file(path, suffix, overwrite=overwrite) as temporary:
+        nib.save(image, temporary)
 
 
-def _image(volume: Volume) -> nib.Nifti1Image:
-    """A float32 image whose header differs from the volume's in the intensities only."""
+def _image(volume: Volume, dtype: np.dtype[Any]) -> nib.Nifti1Image:
+    """An image whose header differs from the volume's in the intensities only."""
     kept = volume.header
     kind = nib.Nifti2Image if isinstance(kept, nib.Nifti2Header) else nib.Nifti1Image
-    image = kind(np.asarray(volume.array), volume.affine, kept, dtype=np.float32)
+    image = kind(np.asarray(volume.array), volume.affine, kept, dtype=dtype)
     header = image.header
-    header.set_data_dtype(np.float32)
+    header.set_data_dtype(dtype)
     header["cal_min"], header["cal_max"] = 0, 0  # a display window of the source's intensities
-    if volume.comment:
-        header.extensions.append(Nifti1Extension("comment", volume.comment.encode()))
+    if volume.derivation is not None:
+        comment = volume.derivation.describe().encode()
+        header.extensions.append(Nifti1Extension("comment", comment))
     if kept is not None:
         # nibabel rewrites both transforms when the affine was given: put the source's back.
         for name in ("pixdim", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"):
@@ -104,22 +105,3 @@ def _image(volume: Volume) -> nib.Nifti1Image:
         for name in ("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z"):
             header[name] = kept[name]
     return image
-
-
-@contextlib.contextmanager
-def _atomic(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place when the block ends well."""
-    suffix = ".nii.gz" if path.name.lower().endswith(".gz") else ".nii"
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=suffix, dir=path.parent)
-    os.close(descriptor)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes private files; outputs are ordinary ones
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

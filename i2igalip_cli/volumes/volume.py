@@ -1,14 +1,46 @@
 """The one in-memory convention for volumes."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from i2igalip_cli.domains import Modality
 from i2igalip_cli.errors import VolumeError
 
 Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Derivation:
+    """How a synthetic volume was made; files that can say so do.
+
+    Attributes:
+        source: Name of the source's domain; "" if nothing was said of it.
+        target: Name of the target domain.
+        modality: Of the target.
+        caption: The sentence that conditioned the generator.
+        model: Name of the checkpoint.
+        model_sha256: Identity of the checkpoint.
+        version: Of this program.
+    """
+
+    source: str
+    target: str
+    modality: Modality
+    caption: str
+    model: str
+    model_sha256: str
+    version: str
+
+    def describe(self) -> str:
+        """One line for people."""
+        origin = f"{self.source} to {self.target}" if self.source else f"to {self.target}"
+        return (
+            f"Synthetic image, i2igalip {self.version}: {origin} by the caption '{self.caption}', "
+            f"model {self.model} (SHA-256 {self.model_sha256})"
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -19,15 +51,21 @@ class Volume:
         array: Intensities (I, J, K), float32, in the unit of the file; read-only.
         affine: (4, 4) float64, voxel indices to RAS+ millimetres (nibabel's convention); read-only.
         header: The header of the file it came from, kept for writing; None for a made volume.
-        comment: What a file of it should say of its making; "" for nothing.
+        modality: "MR" or "CT" where the file says so.
+        stored_dtype: Type of the voxels in the file it came from.
+        derivation: How it was made, if this program made it.
         nonfinite_voxels: Voxels that were NaN or infinite in the file and are 0 here.
+        warnings: What reading it had to mend or to choose.
     """
 
     array: Array
     affine: npt.NDArray[np.float64]
     header: Any = None
-    comment: str = ""
+    modality: Modality | None = None
+    stored_dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.float32))
+    derivation: Derivation | None = None
     nonfinite_voxels: int = 0
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Freeze copies of the arrays; refuse what is no scalar volume in patient space.
