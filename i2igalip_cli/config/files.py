@@ -1,0 +1,149 @@
+"""Settings as files have them: TOML, JSON and the command line in, plain values out."""
+
+import dataclasses
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from i2igalip_cli.config.data import PrepareConfig
+from i2igalip_cli.config.training import TrainConfig
+from i2igalip_cli.errors import ConfigError
+
+_Config = TypeVar("_Config")
+
+
+def parse_assignments(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """Texts such as T1='*T1*', as on the command line.
+
+    Args:
+        option: Whose they are, for the message.
+        texts: DOMAIN=TEXT each.
+
+    Raises:
+        ConfigError: A text without "=", or one domain twice.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if not (name and value) or name in found:
+            raise ConfigError(f"{option} '{text}': write DOMAIN='...', each domain once")
+        found[name] = value
+    return found
+
+
+def to_dict(config: object) -> dict[str, Any]:
+    """The configuration as JSON-ready values."""
+    return dataclasses.asdict(config)  # type: ignore[call-overload,no-any-return]  # any dataclass
+
+
+def from_dict(kind: type[_Config], values: Mapping[str, Any]) -> _Config:
+    """Build a configuration, its nested ones included, from plain values.
+
+    Args:
+        kind: The dataclass to build.
+        values: Settings by name; absent ones keep their default.
+
+    Raises:
+        ConfigError: An unknown setting or a value out of range.
+    """
+    hints = get_type_hints(kind)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise ConfigError(
+            f"{kind.__name__} has no setting {', '.join(unknown)}; it has {', '.join(hints)}"
+        )
+    arguments: dict[str, Any] = {}
+    for name, value in values.items():
+        hint = hints[name]
+        nested = isinstance(hint, type) and dataclasses.is_dataclass(hint)
+        if nested and isinstance(value, Mapping):
+            arguments[name] = from_dict(hint, value)
+        elif nested or not _fits(hint, value):
+            wanted = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+            raise ConfigError(f"{kind.__name__}: {name} = {value!r} is not of the kind {wanted}")
+        else:
+            arguments[name] = tuple(value) if isinstance(value, list) else value
+    try:
+        return kind(**arguments)
+    except TypeError as error:
+        raise ConfigError(f"{kind.__name__}: a value of the wrong type ({error})") from error
+
+
+def _fits(hint: Any, value: object) -> bool:  # noqa: ANN401 (annotations have no common type)
+    """Whether a plain value is of an annotation's kind; whole numbers may stand for others."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return isinstance(value, str)  # which one it may be, the configuration itself says
+    if origin in (Union, UnionType):
+        return any(_fits(one, value) for one in inner)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            return False
+        kinds = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
+        return len(kinds) == len(value) and all(map(_fits, kinds, value))
+    if hint in (int, float):
+        kinds = (int, float) if hint is float else (int,)
+        return isinstance(value, kinds) and not isinstance(value, bool)
+    return not isinstance(origin or hint, type) or isinstance(value, origin or hint)
+
+
+def load_train_config(path: Path | None = None, changes: Sequence[str] = ()) -> TrainConfig:
+    """Read the training settings of a settings file: all of it but the table [prepare].
+
+    Args:
+        path: The file; without one the paper's settings.
+        changes: NAME=VALUE each, over the file's: a dotted name and a value in TOML, such as
+            "weights.cls=0"; text may go without its quotes.
+
+    Raises:
+        ConfigError: The file is absent, is not TOML, or holds unknown settings.
+    """
+    values = {} if path is None else _read_toml(path)
+    values.pop("prepare", None)
+    for change in changes:
+        _merge(values, _read_change(change))
+    return from_dict(TrainConfig, values)
+
+
+def _read_change(text: str) -> dict[str, Any]:
+    name, separator, value = text.partition("=")
+    # Words needn't be quoted; what looks like a list or a number is one.
+    plain = re.fullmatch(r"[A-Za-z./~][^\"']*", value) and value not in ("true", "false")
+    written = json.dumps(value) if plain else value
+    try:
+        if separator and name.strip():
+            return tomllib.loads(f"{name} = {written}")
+    except tomllib.TOMLDecodeError:
+        pass
+    raise ConfigError(f"--set '{text}': write NAME=VALUE, such as weights.cls=0 or ema_decay=0.999")
+
+
+def _merge(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Put nested values over nested values, in place."""
+    for name, value in changes.items():
+        if isinstance(value, Mapping) and isinstance(values.get(name), dict):
+            _merge(values[name], value)
+        else:
+            values[name] = value
+
+
+def load_prepare_config(path: Path) -> PrepareConfig:
+    """Read the table [prepare] of a settings file.
+
+    Raises:
+        ConfigError: The file is absent, is not TOML, or holds unknown settings.
+    """
+    return from_dict(PrepareConfig, _read_toml(path).get("prepare", {}))
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"can't read the configuration {path}: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
