@@ -6,7 +6,7 @@ stands only there (a user's own) works like one of these.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from i2igalip_cli.errors import ConfigError
@@ -24,18 +24,20 @@ class Domain:
         modality: "MR" (arbitrary units) or "CT" (Hounsfield units).
         window: Fixed intensity window (low, high) in the domain's unit that maps to [0, 1];
             None where the unit is arbitrary and a volume's own percentiles set the window.
+        bids: Suffix of its files in a BIDS dataset, such as "T1w"; "" where BIDS has none.
     """
 
     name: str
     caption: str
     modality: Modality = "MR"
     window: tuple[float, float] | None = None
+    bids: str = field(default="", compare=False)  # how files are named makes no other domain
 
 
 _ROWS = (
-    Domain(name="T1", caption="This MRI is T1-weighted"),
-    Domain(name="T2", caption="This MRI is T2-weighted"),
-    Domain(name="PD", caption="This MRI is PD-weighted"),
+    Domain(name="T1", caption="This MRI is T1-weighted", bids="T1w"),
+    Domain(name="T2", caption="This MRI is T2-weighted", bids="T2w"),
+    Domain(name="PD", caption="This MRI is PD-weighted", bids="PDw"),
     Domain(name="pelvic-MR", caption="This is pelvic MRI"),
     Domain(name="pelvic-CT", caption="This is pelvic CT", modality="CT", window=(-1024.0, 3000.0)),
 )

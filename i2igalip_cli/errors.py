@@ -5,13 +5,22 @@ class GalipError(Exception):
     """Something the user can mend; `cli.py` shows its text as one red line and exits with 1."""
 
 
+def one_line(text: str) -> str:
+    """A text from a file or another library on one line, without what a terminal would obey."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+
+
 def first_line(error: BaseException) -> str:
     """The first line of another library's error, or its kind where it says nothing."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return one_line((str(error).splitlines() or [""])[0]) or type(error).__name__
 
 
 class VolumeError(GalipError):
     """A volume that can't be read, written, or used as it is."""
+
+
+class EmptyVolumeError(VolumeError):
+    """A volume in which there is nothing to translate: constant, or without a finite voxel."""
 
 
 class ConfigError(GalipError):

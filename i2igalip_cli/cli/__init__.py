@@ -11,6 +11,7 @@ import typer
 import i2igalip_cli
 from i2igalip_cli.cli.console import plain, say
 from i2igalip_cli.cli.evaluate import evaluate
+from i2igalip_cli.cli.merge import merge
 from i2igalip_cli.cli.prepare import prepare
 from i2igalip_cli.cli.train import train
 from i2igalip_cli.cli.translate import translate
@@ -55,6 +56,6 @@ def _options(
     pass
 
 
-for command in (prepare, train, translate, evaluate):
+for command in (prepare, train, translate, merge, evaluate):
     app.command()(command)
 app.command("download-weights")(download_weights)

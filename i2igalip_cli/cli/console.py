@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from i2igalip_cli.errors import one_line
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -21,7 +23,7 @@ def plain(text: str) -> str:
     """A message on one line, with nothing that the console would read as style."""
     from rich.markup import escape
 
-    return escape(" ".join(text.split()))
+    return escape(one_line(text))
 
 
 def say(text: str) -> None:

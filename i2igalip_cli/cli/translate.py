@@ -1,25 +1,74 @@
 """`i2igalip translate`: volumes -> volumes of another domain."""
 
+import os
+from glob import has_magic
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-import i2igalip_cli
-from i2igalip_cli.cli.console import Json, print_json, progress, warn
-from i2igalip_cli.errors import VolumeError
+from i2igalip_cli.cli.cohort import show_report, volumes_progress
+from i2igalip_cli.cli.console import Json, plain, print_json, progress, say, warn
+from i2igalip_cli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from i2igalip_cli.engine.translator import Translation
-    from i2igalip_cli.volumes import Volume
+    from i2igalip_cli.engine.cohort.run import CohortRequest
+    from i2igalip_cli.volumes import Irregular
 
 
 def translate(
-    volume: Annotated[Path, typer.Argument(help="A NIfTI volume.", metavar="IN.nii.gz")],
     to: Annotated[str, typer.Option("--to", help="Target domain, e.g. T2, or its caption.")],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Volumes (NIfTI and others, DICOM folders, files and archives), folders of them, "
+            "quoted globs, or a BIDS dataset.",
+            metavar="IN",
+        ),
+    ] = None,
     source: Annotated[str | None, typer.Option("--from", help="Domain of the source.")] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Default: IN_TARGET.nii.gz beside IN.")
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="A volume file, or a folder for any number of volumes with a table of them. "
+            "Default for one volume: IN_TARGET beside IN, with its suffix; for BIDS: "
+            "derivatives/i2igalip in it.",
+        ),
+    ] = None,
+    list_file: Annotated[
+        Path | None, typer.Option("--list", help="File with an input a line; # begins a comment.")
+    ] = None,
+    series: Annotated[
+        str | None,
+        typer.Option(help="DICOM: series number, UID or description pattern, or all."),
+    ] = None,
+    volume: Annotated[
+        str | None, typer.Option(metavar="N|all", help="Place on a fourth axis, from 0, or all.")
+    ] = None,
+    irregular: Annotated[
+        str, typer.Option(help="DICOM slices that make no regular grid: fail, resample, nearest.")
+    ] = "fail",
+    format: Annotated[
+        str | None, typer.Option(help="Of the output: nifti, dicom; default that of the source.")
+    ] = None,
+    dtype: Annotated[
+        str,
+        typer.Option(
+            help="Of the output's voxels: auto (CT int16, MR float32), float32, int16, uint16, "
+            "source (its integer type)."
+        ),
+    ] = "auto",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a folder: redo only what isn't finished.")
+    ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N|slurm",
+            help="Only share I (from 0) of N of the volumes; slurm: the array task's.",
+        ),
     ] = None,
     weights: Annotated[
         str | None,
@@ -35,7 +84,7 @@ def translate(
         str | None,
         typer.Option(help="Where --caption finds the checkpoint's encoder, if it has moved."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs.")] = False,
     preview: Annotated[
         bool, typer.Option("--preview", help="Also write OUT_preview.png: source and result.")
     ] = False,
@@ -46,82 +95,128 @@ def translate(
     ] = 8,
     as_json: Json = False,
 ) -> None:
-    """Translate a volume into another domain.
+    """Translate volumes into another domain.
 
-    The output has the source's shape, affine, units and header.
+    An output has its source's shape, affine, units and header. Into a folder (-o DIR) go any number
+    of volumes: what fails is a row of its table, and exit code 3.
     """
-    from i2igalip_cli.checkpoints import load_checkpoint
-    from i2igalip_cli.domains import find_domain
-    from i2igalip_cli.volumes import check_output, load_volume, save_volume, volume_suffix
+    from i2igalip_cli.engine.cohort.inputs import Choice
+    from i2igalip_cli.engine.cohort.run import CohortRequest
+    from i2igalip_cli.engine.cohort.settings import TranslationSettings
+    from i2igalip_cli.engine.cohort.shards import Shard
+    from i2igalip_cli.engine.translator import TranslationOptions
 
     if encoder is not None and caption is None:
         raise typer.BadParameter("--encoder is where --caption finds its encoder; give both")
-    checkpoint = load_checkpoint(weights)
-    target = find_domain(to, checkpoint.domains)
-    if source is not None:
-        find_domain(source, checkpoint.domains)
-    loaded = load_volume(volume)
-    suffix = volume_suffix(volume) or ""
-    stem = volume.name[: len(volume.name) - len(suffix)]
-    out = output or volume.with_name(f"{stem}_{target.name}{suffix}")
-    check_output(out, overwrite=overwrite)
-
-    from i2igalip_cli.engine.captions import encode_caption
-    from i2igalip_cli.engine.translator import TranslationOptions, translate_volume
-
-    said = None if caption is None else encode_caption(caption, checkpoint, encoder, weights)
+    if not inputs and list_file is None:
+        raise typer.BadParameter("give a volume, a folder of volumes, or --list FILE")
+    if resume and overwrite:
+        raise typer.BadParameter("--resume keeps what is finished, --overwrite doesn't: choose one")
     options = TranslationOptions(device=device, threads=threads, batch_size=batch_size)
     try:
-        with progress(f"to {target.name}") as advance:
-            result = translate_volume(loaded, checkpoint, to, source, options, advance, said)
-    except VolumeError as error:
-        raise VolumeError(f"{volume}: {error}") from error
-    warn(f"{volume}: {warning}" for warning in result.warnings)
-    save_volume(result.volume, out, overwrite=overwrite)
-    picture = _preview(loaded, result, out) if preview else None
-    if as_json:
-        print_json(
-            {
-                "input": str(volume),
-                "output": str(out),
-                "preview": None if picture is None else str(picture),
-                "source": None if result.source is None else result.source.name,
-                "target": target.name,
-                "caption": result.target.caption,
-                "shape": loaded.shape,
-                "slices": result.slices,
-                "empty_slices": result.empty,
-                "source_window": [result.window.low, result.window.high],
-                "output_window": [result.out_window.low, result.out_window.high],
-                "nonfinite_voxels": loaded.nonfinite_voxels,
-                "weights": checkpoint.name,
-                "weights_sha256": checkpoint.sha256,
-                "version": i2igalip_cli.__version__,
-                "seconds": round(result.seconds, 3),
-                "warnings": result.warnings,
-            }
+        share = None if shard is None else Shard.parse(shard, os.environ)
+        settings = TranslationSettings(
+            to=to,
+            source=source,
+            weights=weights,
+            caption=caption,
+            encoder=encoder,
+            irregular=cast("Irregular", irregular),  # checked there
+            format=format,
+            dtype=dtype,
+            preview=preview,
+            options=options,
         )
+    except ConfigError as error:
+        raise typer.BadParameter(str(error)) from error
+    request = CohortRequest(
+        inputs=inputs or [],
+        list_file=list_file,
+        out=output,
+        choice=Choice(series=series, volume=_volume_number(volume)),
+        settings=settings,
+        resume=resume,
+        overwrite=overwrite,
+        shard=share,
+    )
+    if _is_cohort(request):
+        _translate_cohort(request, as_json=as_json)
     else:
-        typer.echo(
-            f"{out}: {target.name}, {result.slices} slices ({result.empty} empty) "
-            f"in {result.seconds:.1f} s"
-        )
+        _translate_one(request, as_json=as_json)
 
 
-def _preview(source: "Volume", result: "Translation", out: Path) -> Path:
-    from i2igalip_cli.evaluation.pictures import draw_comparison, save_picture
+def _volume_number(text: str | None) -> int | str | None:
+    if text is None or text == "all":
+        return text
+    if not text.isdecimal():
+        raise typer.BadParameter(f"--volume {text}: give a number from 0, or all")
+    return int(text)
+
+
+def _is_cohort(request: "CohortRequest") -> bool:
+    """Whether the output is a folder with a table, rather than one volume.
+
+    Raises:
+        typer.BadParameter: What is asked for needs a folder, and -o names none.
+    """
     from i2igalip_cli.volumes import volume_suffix
 
-    suffix = volume_suffix(out) or ""
-    path = out.with_name(f"{out.name[: len(out.name) - len(suffix)]}_preview.png")
-    name = "source" if result.source is None else result.source.name
-    save_picture(
-        draw_comparison(
-            [
-                (name, source, result.window),
-                (f"{result.target.name} (synthetic)", result.volume, result.out_window),
-            ]
-        ),
-        path,
-    )
-    return path
+    out = request.out
+    if out is not None and (out.is_dir() or volume_suffix(out) is None):
+        return True
+    if out is None and request.bids is not None:
+        return True
+    if out is not None and request.settings.format == "dicom":
+        raise typer.BadParameter(
+            f"--format dicom writes a folder, but -o {out} names a volume file"
+        )
+    reason = _needs_folder(request)
+    if reason:
+        named = "" if out is None else f", and {out} names one volume"
+        raise typer.BadParameter(f"{reason}: say with -o DIR where to write{named}")
+    return False
+
+
+def _needs_folder(request: "CohortRequest") -> str:
+    """Why this takes an output folder; "" where it doesn't."""
+    reasons = {
+        "several inputs": len(request.inputs) > 1,
+        "--list": request.list_file is not None,
+        "a glob": not Path(request.inputs[0]).exists() and has_magic(request.inputs[0])
+        if request.inputs
+        else False,
+        "--series all": request.choice.series == "all",
+        "--volume all": request.choice.volume == "all",
+        "--resume": request.resume,
+        "--shard": request.shard is not None,
+    }
+    return next((reason for reason, given in reasons.items() if given), "")
+
+
+def _translate_cohort(request: "CohortRequest", *, as_json: bool) -> None:
+    from i2igalip_cli.engine.cohort.run import run_cohort
+
+    with volumes_progress(f"to {request.settings.to}") as advance:
+        report = run_cohort(request, advance)
+    if not report.rows:
+        say(plain(f"shard {request.shard} is empty: there are fewer volumes than shards"))
+    show_report(report, as_json=as_json)
+
+
+def _translate_one(request: "CohortRequest", *, as_json: bool) -> None:
+    from i2igalip_cli.engine.single import translate_single
+
+    with progress(f"to {request.settings.to}") as advance:
+        report = translate_single(
+            Path(request.inputs[0]),
+            request.settings,
+            out=request.out,
+            choice=request.choice,
+            overwrite=request.overwrite,
+            on_progress=advance,
+        )
+    warn(report.warnings)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        typer.echo(report.describe())

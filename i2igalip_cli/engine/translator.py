@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from i2igalip_cli import __version__
 from i2igalip_cli.checkpoints import Checkpoint, load_checkpoint
 from i2igalip_cli.domains import Domain, find_domain
-from i2igalip_cli.engine.backends import BACKENDS, MICRO_BATCH
+from i2igalip_cli.engine.backends import BACKENDS, MICRO_BATCH, Backend
 from i2igalip_cli.engine.captions import (
     FreeCaption,
     compare_caption,
@@ -21,8 +22,10 @@ from i2igalip_cli.engine.captions import (
 )
 from i2igalip_cli.errors import ConfigError
 from i2igalip_cli.volumes import Derivation, Volume, load_volume
+from i2igalip_cli.volumes.grid import resample, straighten
 from i2igalip_cli.volumes.intensity import IntensityWindow, find_window
 from i2igalip_cli.volumes.slicing import SliceStack, in_plane_spacing
+from i2igalip_cli.volumes.volume import Array
 
 SPACING_TOLERANCE = 1.25  # finer or coarser than training by more than this is worth a warning
 
@@ -82,6 +85,128 @@ class Translation:
     warnings: tuple[str, ...]
 
 
+class Translator:
+    """A checkpoint, a target and the backend that runs them, for any number of volumes.
+
+    Args:
+        checkpoint: What to translate with.
+        to: Target domain, by name or by its caption.
+        source: Domain of the sources; None where the method needn't know.
+        options: How to run.
+        caption: What the generator attends to in place of the target's own caption.
+
+    Attributes:
+        target: Domain of the results, with the caption that is used.
+        source: Domain of the sources, if one was said.
+
+    Raises:
+        ConfigError: The checkpoint doesn't know a domain.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        to: str,
+        source: str | None = None,
+        options: TranslationOptions | None = None,
+        caption: FreeCaption | None = None,
+    ) -> None:
+        self.options = options or TranslationOptions()
+        self.target = find_domain(to, checkpoint.domains)
+        self.source = None if source is None else find_domain(source, checkpoint.domains)
+        self.sha256 = checkpoint.sha256  # a caption makes no other model
+        self._warnings: tuple[str, ...] = ()
+        if self.source == self.target:
+            self._warnings += (f"source and target are both {self.target.name}",)
+        if caption is not None:
+            self._warnings += compare_caption(checkpoint, self.target, caption)
+            checkpoint = with_caption(checkpoint, self.target, caption)
+            self.target = find_domain(self.target.name, checkpoint.domains)
+        self.checkpoint = checkpoint
+
+    @cached_property
+    def backend(self) -> Backend:
+        """What runs the generator; made at its first use, so that bad volumes cost no model.
+
+        Raises:
+            ConfigError: It can't run on this device.
+        """
+        options = self.options
+        return BACKENDS[options.backend](self.checkpoint, options.device, options.threads)
+
+    def __call__(
+        self, volume: Volume, on_progress: Callable[[int, int], None] | None = None
+    ) -> Translation:
+        """Translate a volume.
+
+        MR output is in arbitrary units: 1 becomes what was 1 in the source. CT output is in HU.
+
+        Args:
+            volume: The source.
+            on_progress: Called with (slices done, slices in all).
+
+        Raises:
+            ConfigError: The backend can't run on this device.
+            EmptyVolumeError: The volume is constant.
+            VolumeError: The volume has nothing to scale by.
+        """
+        began = time.monotonic()
+        window = find_window(volume.array, self.source, self.checkpoint.policy)
+        unit = volume.with_array(window.to_unit(volume.array))
+        multiple = self.checkpoint.config.generator.side_multiple
+        straight, sheared = straighten(unit)
+        stack = SliceStack.from_volume(straight, self.checkpoint.plane, multiple)
+        filled = np.flatnonzero(stack.slices.any(axis=(1, 2, 3)))
+        result = stack.to_volume(self._translate_slices(stack.slices, filled, on_progress)).array
+        if straight is not unit:
+            result = resample(result, straight.affine, unit.affine, unit.shape)
+        out_window = window
+        if self.target.window is not None:
+            out_window = IntensityWindow(low=self.target.window[0], high=self.target.window[1])
+        return Translation(
+            volume=replace(
+                volume.with_array(out_window.from_unit(result)),
+                derivation=self._derivation(),
+                modality=self.target.modality,
+            ),
+            target=self.target,
+            source=self.source,
+            window=window,
+            out_window=out_window,
+            slices=len(stack.slices),
+            empty=len(stack.slices) - len(filled),
+            seconds=time.monotonic() - began,
+            warnings=_judge_volume(volume, self.checkpoint) + sheared + self._warnings,
+        )
+
+    def _translate_slices(
+        self,
+        slices: Array,
+        filled: npt.NDArray[np.intp],
+        on_progress: Callable[[int, int], None] | None,
+    ) -> Array:
+        """The slices (N, 1, H, W) of the target; those that aren't filled stay empty."""
+        translated = np.zeros_like(slices)
+        step = -(-self.options.batch_size // MICRO_BATCH) * MICRO_BATCH
+        for start in range(0, len(filled), step):
+            chosen = filled[start : start + step]
+            translated[chosen] = self.backend(slices[chosen], self.source, self.target)
+            if on_progress is not None:
+                on_progress(start + len(chosen), len(filled))
+        return translated
+
+    def _derivation(self) -> Derivation:
+        return Derivation(
+            source="" if self.source is None else self.source.name,
+            target=self.target.name,
+            modality=self.target.modality,
+            caption=self.target.caption,
+            model=self.checkpoint.name,
+            model_sha256=self.sha256,
+            version=__version__,
+        )
+
+
 def translate_volume(
     volume: Volume,
     checkpoint: Checkpoint,
@@ -91,86 +216,20 @@ def translate_volume(
     on_progress: Callable[[int, int], None] | None = None,
     caption: FreeCaption | None = None,
 ) -> Translation:
-    """Translate a volume with a checkpoint.
-
-    MR output is in arbitrary units: 1 becomes what was 1 in the source. CT output is in HU.
-
-    Args:
-        volume: The source.
-        checkpoint: What to translate with.
-        to: Target domain, by name or by its caption.
-        source: Domain of the source; None where the method needn't know.
-        options: How to run.
-        on_progress: Called with (slices done, slices in all).
-        caption: What the generator attends to in place of the target's own caption.
+    """Translate one volume with a checkpoint: a `Translator` used once.
 
     Raises:
         ConfigError: The checkpoint doesn't know a domain.
         VolumeError: The volume is constant or has nothing to scale by.
     """
-    began = time.monotonic()
-    options = options or TranslationOptions()
-    target = find_domain(to, checkpoint.domains)
-    origin = None if source is None else find_domain(source, checkpoint.domains)
-    warnings = _warnings(volume, checkpoint, origin, target)
-    if caption is not None:
-        warnings += compare_caption(checkpoint, target, caption)
-        checkpoint = with_caption(checkpoint, target, caption)
-        target = find_domain(target.name, checkpoint.domains)
-    window = find_window(volume.array, origin, checkpoint.policy)
-    unit = volume.with_array(window.to_unit(volume.array))
-    stack = SliceStack.from_volume(
-        unit, checkpoint.plane, checkpoint.config.generator.side_multiple
-    )
-    filled = np.flatnonzero(stack.slices.any(axis=(1, 2, 3)))
-
-    backend = BACKENDS[options.backend](checkpoint, options.device, options.threads)
-    translated = np.zeros_like(stack.slices)
-    step = -(-options.batch_size // MICRO_BATCH) * MICRO_BATCH
-    for start in range(0, len(filled), step):
-        chosen = filled[start : start + step]
-        translated[chosen] = backend(stack.slices[chosen], origin, target)
-        if on_progress is not None:
-            on_progress(start + len(chosen), len(filled))
-
-    out_window = window
-    if target.window is not None:
-        out_window = IntensityWindow(low=target.window[0], high=target.window[1])
-    result = stack.to_volume(translated)
-    derivation = Derivation(
-        source="" if origin is None else origin.name,
-        target=target.name,
-        modality=target.modality,
-        caption=target.caption,
-        model=checkpoint.name,
-        model_sha256=checkpoint.sha256,
-        version=__version__,
-    )
-    return Translation(
-        volume=replace(
-            result.with_array(out_window.from_unit(result.array)),
-            derivation=derivation,
-            modality=target.modality,
-        ),
-        target=target,
-        source=origin,
-        window=window,
-        out_window=out_window,
-        slices=len(stack.slices),
-        empty=len(stack.slices) - len(filled),
-        seconds=time.monotonic() - began,
-        warnings=warnings,
-    )
+    return Translator(checkpoint, to, source, options, caption)(volume, on_progress)
 
 
-def _warnings(
-    volume: Volume, checkpoint: Checkpoint, source: Domain | None, target: Domain
-) -> tuple[str, ...]:
-    found = []
+def _judge_volume(volume: Volume, checkpoint: Checkpoint) -> tuple[str, ...]:
+    """What may be wrong with a volume as a source for this checkpoint."""
+    found = list(volume.warnings)
     if volume.nonfinite_voxels:
         found.append(f"{volume.nonfinite_voxels} voxels were NaN or infinite; they count as 0")
-    if source == target:
-        found.append(f"source and target are both {target.name}")
     zoom = checkpoint.config.zoom
     for spacing, trained in zip(
         in_plane_spacing(volume, checkpoint.plane), checkpoint.spacing_mm, strict=True

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from i2igalip_cli.errors import VolumeError
-from i2igalip_cli.volumes import nifti
+from i2igalip_cli.volumes import dicom, itk, mgh, nifti
 from i2igalip_cli.volumes.entry import Irregular, VolumeEntry, choose_entries
 from i2igalip_cli.volumes.volume import Derivation, Volume
 
@@ -22,7 +22,7 @@ class Format(Protocol):
     SUFFIXES: tuple[str, ...]
 
     def list_volumes(self, path: Path) -> tuple[VolumeEntry, ...]:
-        """The volumes of a file, by its header.
+        """The volumes of a path, by headers; none where nothing there is of this format.
 
         Raises:
             VolumeError: Absent, damaged, or no volume at all.
@@ -45,7 +45,7 @@ class Format(Protocol):
         """
 
 
-FORMATS: dict[str, Format] = {"nifti": nifti}
+FORMATS: dict[str, Format] = {"nifti": nifti, "mgh": mgh, "itk": itk, "dicom": dicom}
 
 
 def volume_suffix(path: Path) -> str | None:
@@ -56,17 +56,13 @@ def volume_suffix(path: Path) -> str | None:
 
 
 def find_format(path: Path) -> Format:
-    """The format of a file, by its name.
-
-    Raises:
-        VolumeError: The name has no suffix of a known format.
-    """
+    """The format of a path: by its suffix, and DICOM where that is none of a volume file's."""
     suffix = volume_suffix(path)
-    for module in FORMATS.values():
-        if suffix in module.SUFFIXES:
-            return module
-    known = ", ".join(suffix for module in FORMATS.values() for suffix in module.SUFFIXES)
-    raise VolumeError(f"{path}: not a volume file by its name; known are {known}")
+    return next((m for m in FORMATS.values() if suffix in m.SUFFIXES), FORMATS["dicom"])
+
+
+def _known_suffixes() -> str:
+    return ", ".join(suffix for module in FORMATS.values() for suffix in module.SUFFIXES)
 
 
 def list_volumes(path: Path) -> tuple[VolumeEntry, ...]:
@@ -76,8 +72,15 @@ def list_volumes(path: Path) -> tuple[VolumeEntry, ...]:
         VolumeError: Absent, of an unknown format, or damaged.
     """
     if not path.exists():
-        raise VolumeError(f"{path}: no such file")
-    return find_format(path).list_volumes(path)
+        raise VolumeError(f"{path}: no such file or folder")
+    entries = find_format(path).list_volumes(path)
+    if entries:
+        return entries
+    if path.is_dir():
+        raise VolumeError(f"{path}: holds no DICOM images")
+    raise VolumeError(
+        f"{path}: not a volume file by its name (known are {_known_suffixes()}), and no DICOM image"
+    )
 
 
 def load_entry(entry: VolumeEntry, irregular: Irregular = "fail") -> Volume:
@@ -125,13 +128,34 @@ def load_volume(
     return load_entry(chosen[0], irregular)
 
 
-def check_output(path: Path, *, overwrite: bool = False) -> None:
+def output_format(path: Path, format: str | None = None) -> Format:
+    """The format in which a path is written.
+
+    Args:
+        path: Where to.
+        format: Name in `FORMATS`; None for what the path's suffix says.
+
+    Raises:
+        VolumeError: An unknown format, or a suffix of another one.
+    """
+    if format is not None and format not in FORMATS:
+        raise VolumeError(f"unknown format '{format}': known are {', '.join(FORMATS)}")
+    suffix = volume_suffix(path)
+    chosen = find_format(path) if format is None else FORMATS[format]
+    if suffix in chosen.SUFFIXES or (suffix is None and format == "dicom"):
+        return chosen
+    named = "" if format is None else f" of {format}"
+    known = ", ".join(chosen.SUFFIXES) if format in FORMATS else _known_suffixes()
+    raise VolumeError(f"{path}: not a volume file{named} by its name; known are {known}")
+
+
+def check_output(path: Path, *, format: str | None = None, overwrite: bool = False) -> None:
     """Refuse an output that can't be written, before hours are spent on it.
 
     Raises:
         VolumeError: An unknown format, no such folder, a read-only one, or a file in the way.
     """
-    find_format(path)
+    output_format(path, format)
     if not path.parent.is_dir():
         raise VolumeError(f"can't write {path}: no folder {path.parent}; make it or choose another")
     if not os.access(path.parent, os.W_OK):
@@ -141,13 +165,19 @@ def check_output(path: Path, *, overwrite: bool = False) -> None:
 
 
 def save_volume(
-    volume: Volume, path: str | Path, *, dtype: str = "float32", overwrite: bool = False
+    volume: Volume,
+    path: str | Path,
+    *,
+    format: str | None = None,
+    dtype: str = "float32",
+    overwrite: bool = False,
 ) -> None:
     """Write a volume in the format its name says: whole, or not at all.
 
     Args:
         volume: What to write.
         path: Its suffix names the format.
+        format: "dicom" writes a folder of DICOM images; None goes by the suffix.
         dtype: Type of the voxels in the file. An integer type holds the intensities themselves
             where they are in HU or were integers before, and otherwise one scale for the file.
         overwrite: Replace an existing file.
@@ -156,7 +186,11 @@ def save_volume(
         VolumeError: The file exists (without `overwrite`), or can't be written.
     """
     path = Path(path)
-    find_format(path).write(volume, path, dtype=np.dtype(dtype), overwrite=overwrite)
+    try:
+        kind = np.dtype(dtype)
+    except TypeError as error:
+        raise VolumeError(f"unknown type of voxels '{dtype}': float32, int16 ...") from error
+    output_format(path, format).write(volume, path, dtype=kind, overwrite=overwrite)
 
 
 __all__ = [
@@ -171,6 +205,7 @@ __all__ = [
     "list_volumes",
     "load_entry",
     "load_volume",
+    "output_format",
     "save_volume",
     "volume_suffix",
 ]

@@ -23,6 +23,7 @@ class VolumeEntry:
         description: What it says of itself, for people and for `--series`.
         volume: Place on the fourth axis, from 0; None where there is none.
         files: DICOM: its files, in the folder or archive.
+        notes: What listing it had to mend.
         refusal: Why it can't be used, a whole sentence that names the rule; "" where it can.
     """
 
@@ -32,6 +33,7 @@ class VolumeEntry:
     description: str = ""
     volume: int | None = None
     files: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     refusal: str = ""
 
     def describe(self) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 
 from i2igalip_cli.config import IntensityPolicy
 from i2igalip_cli.domains import Domain
-from i2igalip_cli.errors import VolumeError
+from i2igalip_cli.errors import EmptyVolumeError, VolumeError
 from i2igalip_cli.volumes.volume import Array
 
 
@@ -38,10 +38,12 @@ def find_window(array: Array, domain: Domain | None, policy: IntensityPolicy) ->
         policy: The percentile of the foreground that becomes 1.
 
     Raises:
-        VolumeError: The volume is constant, or has no positive foreground to scale by.
+        EmptyVolumeError: The volume is constant.
+        VolumeError: It has no positive foreground to scale by.
     """
     if array.min() == array.max():
-        raise VolumeError(f"constant: every voxel is {array.flat[0]:g}, there is nothing to scale")
+        value = array.flat[0]
+        raise EmptyVolumeError(f"constant: every voxel is {value:g}, there is nothing to scale")
     if domain is not None and domain.window is not None:
         low, high = domain.window
         return IntensityWindow(low=low, high=high)

@@ -13,6 +13,8 @@ from i2igalip_cli.engine.backends import BACKENDS
 from i2igalip_cli.engine.translator import TranslationOptions, translate_volume
 from i2igalip_cli.errors import ConfigError, VolumeError
 from i2igalip_cli.volumes import Volume
+from i2igalip_cli.volumes.grid import orthogonal_grid, resample
+from i2igalip_cli.volumes.intensity import find_window
 
 
 def volume(**kwargs) -> Volume:
@@ -196,3 +198,44 @@ def test_a_users_own_domain_works_like_any(checkpoint) -> None:
     result = translate(volume(), to="flair", weights=replace(checkpoint, domains=own))
     expected = translate(volume(), to="PD", weights=checkpoint)
     np.testing.assert_array_equal(result.array, expected.array)
+
+
+SHEARED = np.array([[2.0, 0, 0, -20], [0, 2, 1, -25], [0, 0, 3, -15], [0, 0, 0, 1]])
+
+
+def test_a_sheared_volume_is_translated_on_an_orthogonal_grid_and_put_back(checkpoint) -> None:
+    """The three steps one by one: air fills the orthogonal grid, and CT's window is fixed."""
+    domains = (DOMAINS["pelvic-CT"], *checkpoint.domains[1:])
+    weights = replace(checkpoint, domains=domains)
+    array, air = head() - 1024, -1024
+    affine, shape = orthogonal_grid(SHEARED, array.shape)
+    assert shape == (20, 28, 9)  # the ninth slice is 8 * 1 mm on, 4 rows of 2 mm
+    straight = Volume(array=resample(array - air, SHEARED, affine, shape) + air, affine=affine)
+    translated = translate(straight, to="T2", source="pelvic-CT", weights=weights)
+    expected = resample(translated.array - air, affine, SHEARED, array.shape) + air
+    source = Volume(array=array, affine=SHEARED, header="kept")
+    result = translate_volume(source, weights, "T2", "pelvic-CT")
+    np.testing.assert_allclose(result.volume.array, expected, atol=0.05)
+    np.testing.assert_array_equal(result.volume.affine, SHEARED)
+    assert result.volume.header == "kept"
+    assert [line for line in result.warnings if "sheared" in line] == [
+        "axes sheared by 18.4 degrees: resampled to an orthogonal grid and back"
+    ]
+
+
+def test_the_window_of_a_sheared_volume_is_found_on_its_own_voxels(checkpoint) -> None:
+    source = Volume(array=head(), affine=SHEARED)
+    result = translate_volume(source, checkpoint, "T2")
+    assert result.window == find_window(source.array, None, checkpoint.policy)
+    assert not result.volume.array[:, :, -1].any()  # air stays air
+    assert result.volume.array.max() > 0
+
+
+def test_a_slightly_sheared_volume_is_translated_as_it_is(checkpoint) -> None:
+    affine = np.diag([1.9, 1.9, 3.0, 1])
+    straight = translate(Volume(array=head(), affine=affine), to="T2", weights=checkpoint)
+    affine[1, 2] = 3 * np.tan(np.deg2rad(0.3))
+    result = translate_volume(Volume(array=head(), affine=affine), checkpoint, "T2")
+    np.testing.assert_array_equal(result.volume.array, straight.array)
+    np.testing.assert_array_equal(result.volume.affine, affine)
+    assert result.warnings == ("axes sheared by 0.30 degrees are treated as orthogonal",)

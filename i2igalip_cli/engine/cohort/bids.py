@@ -1,0 +1,132 @@
+"""BIDS datasets: which images are sources, and outputs as a BIDS derivative.
+
+Sources are `sub-*/[ses-*/]anat/*_SUFFIX.nii[.gz]`; derivatives/ and sourcedata/ lie beside sub-*
+and are never searched. An output keeps its source's entities, gets `desc-synth`, and has a sidecar.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import i2igalip_cli
+from i2igalip_cli.domains import DOMAINS, Domain
+from i2igalip_cli.engine.cohort.rows import Row
+from i2igalip_cli.volumes.files import whole_file
+
+DERIVATIVE = Path("derivatives", "i2igalip")
+_DESCRIPTION = "dataset_description.json"
+_VERSION = "1.10.0"  # of BIDS
+_SOURCE = "raw"  # what the derivative calls the dataset of its sources in URIs
+_IGNORED = "# Not of BIDS: tables and state of i2igalip\nsummary*.csv\n"
+
+
+def is_bids(folder: Path) -> bool:
+    """Whether a folder is a BIDS dataset with subjects."""
+    return (folder / _DESCRIPTION).is_file() and any(folder.glob("sub-*/"))
+
+
+def bids_suffix(domain: Domain) -> str:
+    """Suffix of a domain's images: BIDS's own, or else the domain's letters and digits.
+
+    The domains of an older checkpoint don't say theirs; known ones are looked up by name.
+    """
+    known = DOMAINS.get(domain.name)
+    return domain.bids or (known.bids if known else "") or re.sub(r"[^A-Za-z0-9]", "", domain.name)
+
+
+def find_sources(dataset: Path, suffix: str) -> list[Path]:
+    """The images of a dataset with a suffix, in order of their paths."""
+    found = {
+        path
+        for session in ("", "ses-*/")
+        for ending in (".nii", ".nii.gz")
+        for path in dataset.glob(f"sub-*/{session}anat/*_{suffix}{ending}")
+        if not path.name.startswith(".")
+    }
+    return sorted(found)
+
+
+def derivative_name(stem: str, target: Domain, volume: int | None) -> str:
+    """Name of a derivative, without its ending.
+
+    Args:
+        stem: Of the source, such as "sub-01_acq-3d_run-2_T1w"; its `desc` entity gives way.
+        target: Domain of the derivative.
+        volume: Place on the fourth axis, if there is one.
+    """
+    entities = [part for part in stem.split("_")[:-1] if not part.startswith("desc-")]
+    part = "" if volume is None else f"volume{volume:03d}"
+    return "_".join([*entities, f"desc-synth{part}", bids_suffix(target)])
+
+
+def write_descriptions(out: Path, dataset: Path) -> None:
+    """Write what makes an output folder a BIDS derivative, where it isn't there yet.
+
+    Raises:
+        VolumeError: The folder can't be written to.
+    """
+    program = {
+        "Name": "i2igalip",
+        "Version": i2igalip_cli.__version__,
+        "Description": "Image-to-image translation between imaging domains",
+    }
+    description = {
+        "Name": f"Synthetic images made from {_dataset_name(dataset)}",
+        "BIDSVersion": _VERSION,
+        "DatasetType": "derivative",
+        "GeneratedBy": [program],
+        "DatasetLinks": {_SOURCE: os.path.relpath(dataset, out).replace(os.sep, "/")},
+    }
+    for name, text in ((_DESCRIPTION, _dump(description)), (".bidsignore", _IGNORED)):
+        if not (out / name).exists():
+            with whole_file(out / name, overwrite=True) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+
+
+def sidecar(row: Row, source: Path, inside: str) -> str:
+    """The JSON text beside a derivative: its sources and how it was made.
+
+    Args:
+        row: Of the derivative.
+        source: The source's file; what its own sidecar says of the skull is kept.
+        inside: Path of the source in its dataset, with "/".
+    """
+    content: dict[str, Any] = {
+        "Description": f"Synthetic {row.target} image, no measurement",
+        "Sources": [f"bids:{_SOURCE}:{inside}"],
+        "Caption": row.caption,
+        "ModelName": row.weights,
+        "ModelSHA256": row.weights_sha256,
+        "SourceDomain": row.source,
+        "TargetDomain": row.target,
+        "SourceIntensityWindow": row.source_window,
+        "OutputIntensityWindow": row.output_window,
+    }
+    stripped = _source_sidecar(source).get("SkullStripped")
+    if isinstance(stripped, bool):
+        content["SkullStripped"] = stripped
+    return _dump(content)
+
+
+def _source_sidecar(source: Path) -> Mapping[str, Any]:
+    path = source.with_name(source.name.removesuffix(".gz").removesuffix(".nii") + ".json")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _dataset_name(dataset: Path) -> str:
+    try:
+        content = json.loads((dataset / _DESCRIPTION).read_text(encoding="utf-8"))
+        return str(content["Name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return dataset.resolve().name
+
+
+def _dump(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=2) + "\n"

@@ -1,0 +1,177 @@
+"""What a cohort translates and where to: found volumes get the names of their outputs."""
+
+import hashlib
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from i2igalip_cli.domains import Domain
+from i2igalip_cli.engine.cohort.bids import derivative_name
+from i2igalip_cli.engine.cohort.inputs import FoundVolume
+from i2igalip_cli.engine.cohort.rows import files_of
+from i2igalip_cli.errors import VolumeError
+from i2igalip_cli.volumes import FORMATS, VolumeEntry, volume_suffix
+
+_LONGEST_DESCRIPTION = 60  # of a series in a file name
+
+
+@dataclass(frozen=True, kw_only=True)
+class CohortItem:
+    """One volume to translate.
+
+    Attributes:
+        entry: Where it lies.
+        output: Path below the output folder.
+        format: Of the output, a name in `FORMATS`.
+        refusal: Why it can't be used; "" where it can.
+        skipped: Whether a refused one is skipped rather than failed.
+        bids: Path of the source in its BIDS dataset; "" elsewhere.
+    """
+
+    entry: VolumeEntry
+    output: PurePosixPath
+    format: str
+    refusal: str = ""
+    skipped: bool = False
+    bids: str = ""
+
+    @cached_property
+    def key(self) -> str:
+        """Its name in the ledger."""
+        return key_of(str(self.output))
+
+    @property
+    def source(self) -> str:
+        """Path of the source; of DICOM in a folder that of the folder its files lie in."""
+        files = self.entry.files
+        if self.entry.path.is_dir() and files:
+            return str(self.entry.path / PurePosixPath(files[0]).parent)
+        return str(self.entry.path)
+
+    @property
+    def name(self) -> str:
+        """The source for people."""
+        number = "" if self.entry.number is None else f" series {self.entry.number}"
+        return self.source + number
+
+
+def key_of(output: str) -> str:
+    """The name in the ledger of what is written to a path below the output folder."""
+    return hashlib.sha256(os.fsencode(output)).hexdigest()[:24]
+
+
+def plan_items(
+    found: Iterable[FoundVolume], target: Domain, format_name: str | None = None
+) -> tuple[CohortItem, ...]:
+    """Name the output of each found volume, in the order of these names.
+
+    Args:
+        found: What was found.
+        target: Domain of the outputs.
+        format_name: Of the outputs, a name in `FORMATS`; None keeps that of the source.
+
+    Raises:
+        VolumeError: Two volumes would be written to one path.
+    """
+    volumes = tuple(found)
+    stems = _stems(volumes)
+    items = [
+        _item(one, stem, target, format_name) for one, stem in zip(volumes, stems, strict=True)
+    ]
+    items.sort(key=lambda item: str(item.output))
+    refuse_twins(items)
+    return tuple(items)
+
+
+def refuse_twins(items: Sequence[CohortItem], *, case_blind: bool = False) -> None:
+    """Refuse two items with one output.
+
+    Args:
+        items: Of one output folder.
+        case_blind: Whether its file system takes A and a for one name.
+
+    Raises:
+        VolumeError: The message names both.
+    """
+    takers: dict[str, CohortItem] = {}
+    for item in items:
+        for path in files_of(Path(item.output)):
+            name = str(path).casefold() if case_blind else str(path)
+            other = takers.setdefault(name, item)
+            if other is not item:
+                raise VolumeError(
+                    f"{_origin(other)} and {_origin(item)} would both be written to "
+                    f"{path.as_posix()}; give the folder above them, or translate them into two "
+                    "folders"
+                )
+
+
+def source_format(entry: VolumeEntry) -> str:
+    """The format of a found volume, a name in `FORMATS`."""
+    suffix = volume_suffix(entry.path)
+    for name, module in FORMATS.items():
+        if suffix is not None and suffix in module.SUFFIXES and not entry.series:
+            return name
+    return "dicom"  # known by content, not by name
+
+
+def output_suffix(entry: VolumeEntry, format_name: str | None) -> str:
+    """The suffix of an output: the source's own where the format stays; "" for a folder."""
+    own = source_format(entry)
+    if format_name is None or format_name == own:
+        return (volume_suffix(entry.path) or "") if own != "dicom" else ""
+    return max(FORMATS[format_name].SUFFIXES, key=len, default="")  # .nii.gz rather than .nii
+
+
+def _item(one: FoundVolume, stem: str, target: Domain, format_name: str | None) -> CohortItem:
+    suffix = output_suffix(one.entry, format_name)
+    if one.bids:
+        name = derivative_name(stem, target, one.entry.volume) + suffix
+    else:
+        part = "" if one.entry.volume is None or not one.several else f"_vol-{one.entry.volume:03d}"
+        name = f"{stem}{part}_{target.name}{suffix}"
+    return CohortItem(
+        entry=one.entry,
+        output=one.folder / name,
+        format=format_name or source_format(one.entry),
+        refusal=one.fault or one.entry.refusal,
+        skipped=not one.named and not one.fault,
+        bids=one.bids,
+    )
+
+
+def _stems(volumes: Sequence[FoundVolume]) -> list[str]:
+    """Names without suffix; where a folder holds several series, with what tells them apart."""
+    several = Counter((one.entry.path, one.folder, one.stem) for one in volumes if one.entry.series)
+    stems = []
+    for one in volumes:
+        alone = several[one.entry.path, one.folder, one.stem] < 2
+        stems.append(one.stem if alone else f"{one.stem}_{_series_name(one.entry)}")
+    again = Counter(
+        (one.folder, stem) for one, stem in zip(volumes, stems, strict=True) if one.entry.series
+    )
+    return [
+        f"{stem}_{hashlib.sha256(one.entry.series.encode()).hexdigest()[:8]}"
+        if again[one.folder, stem] > 1 and one.entry.series
+        else stem
+        for one, stem in zip(volumes, stems, strict=True)
+    ]
+
+
+def _series_name(entry: VolumeEntry) -> str:
+    """Number, part and description of a series, safe in a file name."""
+    part = entry.series.partition("/")[2]
+    number = "" if entry.number is None else str(entry.number)
+    words = re.sub(r"[^A-Za-z0-9.]+", "-", entry.description)[:_LONGEST_DESCRIPTION].strip("-.")
+    return "_".join(word for word in ("-".join(filter(None, (number, part))), words) if word)
+
+
+def _origin(item: CohortItem) -> str:
+    """What tells a source from others of its path, too."""
+    if item.entry.series or item.entry.volume is not None:
+        return f"{item.source} {item.entry.describe()}"
+    return item.source

@@ -1,0 +1,57 @@
+"""What the supervisor hands to its worker process, and what the worker tells it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from i2igalip_cli.engine.cohort.items import CohortItem
+from i2igalip_cli.engine.cohort.settings import Fingerprint, TranslationSettings
+
+Kind = Literal["claimed", "dropped", "finished", "fault", "broken", "ended"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The whole of a worker's task.
+
+    Attributes:
+        out: The output folder.
+        items: What to translate, in this order.
+        alone: Keys of items that come first and one by one: they may have ended a process.
+        settings: How.
+        fingerprint: The settings' part that decides on results.
+        weights: Name of the checkpoint.
+        overwrite: Whether rows older than the run count for nothing.
+        began_ns: When the run began, by the clock of the file system.
+        shard: "I/N", or "" without.
+        lease: Seconds after which an untouched claim is dead.
+        log: Where tracebacks go.
+        parent: Number of the supervisor's process.
+    """
+
+    out: Path
+    items: tuple[CohortItem, ...]
+    alone: frozenset[str] = frozenset()
+    settings: TranslationSettings
+    fingerprint: Fingerprint
+    weights: str
+    overwrite: bool
+    began_ns: int
+    shard: str
+    lease: float
+    log: Path
+    parent: int
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a worker tells.
+
+    Attributes:
+        kind: An item was "claimed", is "dropped" to be looked at again, or "finished"; the run
+            meets a "fault", the device is "broken", or all "ended".
+        text: Key of the item, or what is wrong.
+    """
+
+    kind: Kind
+    text: str = ""

@@ -1,0 +1,223 @@
+"""A cohort from its command to its table."""
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from os import getpid
+from pathlib import Path
+
+from i2igalip_cli.checkpoints import load_checkpoint
+from i2igalip_cli.domains import Domain, find_domain
+from i2igalip_cli.engine.cohort.bids import DERIVATIVE, bids_suffix, is_bids, write_descriptions
+from i2igalip_cli.engine.cohort.claims import LEASE_SECONDS
+from i2igalip_cli.engine.cohort.inputs import Choice, find_volumes
+from i2igalip_cli.engine.cohort.items import CohortItem, plan_items, refuse_twins
+from i2igalip_cli.engine.cohort.ledger import Ledger
+from i2igalip_cli.engine.cohort.plan import Plan
+from i2igalip_cli.engine.cohort.rows import Row
+from i2igalip_cli.engine.cohort.settings import Fingerprint, TranslationSettings
+from i2igalip_cli.engine.cohort.shards import Shard, ShardRecord
+from i2igalip_cli.engine.cohort.supervisor import COMMAND, Supervisor
+from i2igalip_cli.engine.cohort.table import TABLE, CohortReport, write_table
+from i2igalip_cli.engine.stopping import StopRequest
+from i2igalip_cli.errors import ConfigError, StoppedError, VolumeError
+
+
+@dataclass(frozen=True, kw_only=True)
+class CohortRequest:
+    """What to translate, where to, and how.
+
+    Attributes:
+        inputs: Files, folders, globs, or one BIDS dataset.
+        list_file: More of them, one a line.
+        out: The output folder; None for the derivatives of a BIDS dataset.
+        choice: Which volumes of a path.
+        settings: How to translate.
+        resume: Go on where an earlier run stood.
+        overwrite: Do again what an earlier run did.
+        shard: The share that is this run's; None for all.
+        lease: Seconds after which the claim of a process that can't be asked is void.
+        command: What starts a worker.
+    """
+
+    inputs: Sequence[str]
+    list_file: Path | None = None
+    out: Path | None = None
+    choice: Choice = field(default_factory=Choice)
+    settings: TranslationSettings
+    resume: bool = False
+    overwrite: bool = False
+    shard: Shard | None = None
+    lease: float = LEASE_SECONDS
+    command: Sequence[str] = COMMAND
+
+    @property
+    def bids(self) -> Path | None:
+        """The BIDS dataset, if that is what is translated."""
+        if len(self.inputs) != 1 or self.list_file is not None:
+            return None
+        path = Path(self.inputs[0])
+        return path if is_bids(path) else None
+
+
+def run_cohort(
+    request: CohortRequest, on_progress: Callable[[int, int], None] | None = None
+) -> CohortReport:
+    """Translate a cohort.
+
+    Args:
+        request: What is wanted.
+        on_progress: Called with (volumes done, volumes in all).
+
+    Raises:
+        StoppedError: A signal came; what is done is in the table.
+        GalipError: Nothing could start, or a fault that meets every volume ended the run.
+    """
+    began = time.monotonic()
+    checkpoint = load_checkpoint(request.settings.weights)
+    fingerprint = Fingerprint.of(request.settings, checkpoint)
+    target = find_domain(fingerprint.target, checkpoint.domains)
+    name = checkpoint.name
+    source = None
+    if request.settings.source is not None:
+        source = find_domain(request.settings.source, checkpoint.domains)
+    del checkpoint  # the worker has its own
+    out = _output_folder(request)
+    items = _find_items(request, out, source, target)
+    ledger = Ledger(out, Ledger.name_run(), request.lease)
+    try:
+        refuse_twins(items, case_blind=ledger.is_case_blind)
+        own = tuple(items if request.shard is None else request.shard.of(items))
+        _refuse_earlier(request, ledger, own, fingerprint)
+        if request.bids is not None:
+            write_descriptions(out, request.bids)
+        if request.shard is not None:
+            record = ShardRecord.of(request.shard, [item.key for item in items])
+            record.write(ledger.state / "shards")
+        plan = Plan(
+            out=out,
+            items=own,
+            settings=request.settings,
+            fingerprint=fingerprint,
+            weights=name,
+            overwrite=request.overwrite,
+            began_ns=ledger.began_ns,
+            shard="" if request.shard is None else str(request.shard),
+            lease=request.lease,
+            log=ledger.log,
+            parent=getpid(),
+        )
+        return _work(request, plan, ledger, began, on_progress)
+    finally:
+        ledger.close()
+
+
+def _work(
+    request: CohortRequest,
+    plan: Plan,
+    ledger: Ledger,
+    began: float,
+    on_progress: Callable[[int, int], None] | None,
+) -> CohortReport:
+    """Work through a plan; its table is written however that ends."""
+    keys = [item.key for item in plan.items]
+    table = ledger.out / (TABLE if request.shard is None else request.shard.table)
+
+    def write() -> tuple[Row, ...]:
+        rows = tuple(row for key in keys if (row := ledger.row(key)) is not None)
+        # Without shards the table tells of the whole folder, earlier runs' other volumes included.
+        write_table(table, ledger.rows() if request.shard is None else rows)
+        return rows
+
+    with StopRequest() as stop:
+        try:
+            Supervisor(plan, ledger, stop, on_progress, request.command).run()
+        except BaseException:
+            with contextlib.suppress(VolumeError):  # of a full disk, too, which is told already
+                write()
+            raise
+        rows = write()
+        if stop.signal:
+            raise StoppedError(
+                f"stopped by {stop.signal.name}: {len(rows)} of {len(keys)} volumes have their row "
+                f"in {table}; the same command with --resume goes on",
+                stop.exit_code,
+            )
+    ledger.claims.clear_dead(keys)
+    seconds = time.monotonic() - began
+    return CohortReport(out=ledger.out, table=table, rows=rows, seconds=seconds)
+
+
+def _output_folder(request: CohortRequest) -> Path:
+    """Where outputs go.
+
+    Raises:
+        ConfigError: Nothing says where to.
+    """
+    if request.out is not None:
+        return request.out
+    if request.bids is None:
+        raise ConfigError("several volumes: say with -o DIR where to write them")
+    return request.bids / DERIVATIVE
+
+
+def _find_items(
+    request: CohortRequest, out: Path, source: Domain | None, target: Domain
+) -> tuple[CohortItem, ...]:
+    if request.bids is not None and request.settings.format == "dicom":
+        raise ConfigError("a BIDS derivative holds NIfTI: leave --format dicom out")
+    found = find_volumes(
+        request.inputs,
+        request.list_file,
+        choice=request.choice,
+        out=out,
+        bids_source=None if source is None else bids_suffix(source),
+    )
+    return plan_items(found, target, request.settings.format)
+
+
+def _refuse_earlier(
+    request: CohortRequest, ledger: Ledger, items: Sequence[CohortItem], fingerprint: Fingerprint
+) -> None:
+    """Refuse to mix with what an earlier run left, unless it is asked for and fits.
+
+    Raises:
+        VolumeError: There are rows or outputs and neither `resume` nor `overwrite` was said, or
+            files that no run of this program wrote.
+        ConfigError: The rows are of other settings.
+    """
+    if request.overwrite:
+        return
+    there = 0
+    foreign: list[CohortItem] = []
+    differences: list[str] = []
+    statuses: Counter[str] = Counter()
+    for item in items:
+        # In this order: whoever publishes holds a claim until the row is written.
+        exists = ledger.output(item).exists()
+        claimed = ledger.claims.exists(item.key)
+        row = ledger.row(item.key)
+        there += exists
+        if row is not None:
+            statuses[row.status] += 1
+            differences += filter(None, [ledger.differences(row, item, fingerprint)])
+        elif exists and not claimed:
+            foreign.append(item)
+    if not request.resume and (there or statuses):
+        listed = ", ".join(f"{n} {status}" for status, n in sorted(statuses.items())) or "no rows"
+        raise VolumeError(
+            f"{ledger.out} holds {there} outputs of these {len(items)} volumes ({listed}); "
+            "--resume goes on with them, --overwrite does them again"
+        )
+    if differences:
+        raise ConfigError(
+            f"{ledger.out} holds {len(differences)} volumes of other settings ({differences[0]}); "
+            "give another -o, or --overwrite"
+        )
+    if foreign:
+        raise VolumeError(
+            f"{len(foreign)} files were there before this program wrote any "
+            f"({ledger.output(foreign[0])} the first); give another -o, or --overwrite"
+        )

@@ -1,0 +1,127 @@
+"""How a cohort is translated, and which part of that makes a result what it is."""
+
+from dataclasses import asdict, dataclass, field, fields
+
+import numpy as np
+
+from i2igalip_cli.checkpoints import Checkpoint
+from i2igalip_cli.domains import Domain, find_domain
+from i2igalip_cli.engine.translator import TranslationOptions
+from i2igalip_cli.errors import ConfigError
+from i2igalip_cli.volumes import FORMATS, Irregular, Volume
+
+DTYPES = ("auto", "float32", "int16", "uint16", "source")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslationSettings:
+    """What the user asked for, the same for all volumes.
+
+    Attributes:
+        to: Target domain, by name or by its caption.
+        source: Domain of the sources; None where the method needn't know.
+        weights: What the checkpoint is loaded from.
+        caption: What the generator attends to in place of the target's own caption.
+        encoder: Where the checkpoint's encoder is found; only a caption needs it.
+        irregular: What to do with DICOM slices that make no regular grid.
+        format: Name in `FORMATS`; None keeps that of the source.
+        dtype: One of `DTYPES`.
+        preview: Whether to draw source and result.
+        options: How to run.
+    """
+
+    to: str
+    source: str | None = None
+    weights: str | None = None
+    caption: str | None = None
+    encoder: str | None = None
+    irregular: Irregular = "fail"
+    format: str | None = None
+    dtype: str = "auto"
+    preview: bool = False
+    options: TranslationOptions = field(default_factory=TranslationOptions)
+
+    def __post_init__(self) -> None:
+        """Refuse what isn't known.
+
+        Raises:
+            ConfigError: An unknown format, type or rule.
+        """
+        if self.format is not None and self.format not in FORMATS:
+            raise ConfigError(f"unknown format '{self.format}': known are {', '.join(FORMATS)}")
+        if self.dtype not in DTYPES:
+            raise ConfigError(f"unknown type '{self.dtype}': known are {', '.join(DTYPES)}")
+        if self.irregular not in ("fail", "resample", "nearest"):
+            raise ConfigError(
+                f"unknown rule '{self.irregular}' for irregular slices: fail, resample or nearest"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fingerprint:
+    """What of the settings decides on a result; outputs of two fingerprints don't mix.
+
+    Attributes:
+        weights_sha256: Identity of the checkpoint.
+        target: Name of the target domain.
+        source: Name of the sources' domain; "" if nothing was said.
+        caption: The sentence that conditions the generator.
+        irregular: As in the settings.
+        dtype: As in the settings.
+        format: As in the settings; "" keeps that of the source.
+    """
+
+    weights_sha256: str
+    target: str
+    source: str
+    caption: str
+    irregular: str
+    dtype: str
+    format: str
+
+    @classmethod
+    def of(cls, settings: TranslationSettings, checkpoint: Checkpoint) -> "Fingerprint":
+        """The fingerprint of settings with the checkpoint they name.
+
+        Raises:
+            ConfigError: The checkpoint doesn't know a domain.
+        """
+        target = find_domain(settings.to, checkpoint.domains)
+        source = None
+        if settings.source is not None:
+            source = find_domain(settings.source, checkpoint.domains)
+        return cls(
+            weights_sha256=checkpoint.sha256,
+            target=target.name,
+            source="" if source is None else source.name,
+            caption=settings.caption or target.caption,
+            irregular=settings.irregular,
+            dtype=settings.dtype,
+            format=settings.format or "",
+        )
+
+    def differences(self, other: "Fingerprint") -> str:
+        """What differs, for people: "caption: 'a' there, 'b' now"; "" for the same."""
+        there, now = asdict(other), asdict(self)
+        return ", ".join(
+            f"{one.name}: '{there[one.name]}' there, '{now[one.name]}' now"
+            for one in fields(self)
+            if there[one.name] != now[one.name]
+        )
+
+
+def choose_dtype(dtype: str, target: Domain, source: Volume) -> str:
+    """The type of an output's voxels.
+
+    Args:
+        dtype: One of `DTYPES`. "auto" is int16 for CT (whole Hounsfield units) and float32 for MR;
+            "source" is the source's integer type, float32 where that is none.
+        target: Domain of the output.
+        source: What it was made of.
+    """
+    if dtype == "auto":
+        return "int16" if target.modality == "CT" else "float32"
+    if dtype == "source":
+        stored = np.dtype(source.stored_dtype)
+        return str(stored.newbyteorder("=")) if stored.kind in "iu" else "float32"
+    return dtype

@@ -1,0 +1,1 @@
+"""The scripts of examples/cluster, on the Slurm that run.sh starts."""

@@ -1,0 +1,315 @@
+"""`translate` of many volumes, and `merge`, as a user types them."""
+
+import csv
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from cohort_here import work_here
+from conftest import head, make_checkpoint
+
+from i2igalip_cli import cli
+from i2igalip_cli.checkpoints import save_checkpoint
+from i2igalip_cli.volumes import FORMATS, Volume, VolumeEntry
+
+AFFINE = np.diag([1.9, 1.9, 3.0, 1.0])
+
+
+class Result:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Run the program in tmp_path with the tiny checkpoint."""
+    save_checkpoint(make_checkpoint(), tmp_path / "tiny.safetensors")
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: object, program: str = "translate") -> Result:
+        capsys.readouterr()
+        more = ["--weights", "tiny.safetensors"] if program == "translate" else []
+        monkeypatch.setattr(sys, "argv", ["i2igalip", program, *map(str, arguments), *more])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        captured = capsys.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def here(monkeypatch) -> None:
+    """The worker in this process: its own are tested in tests/engine/cohort."""
+    work_here(monkeypatch)
+
+
+def save(path: Path, array=None, affine=AFFINE) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(head() if array is None else array, affine), path)
+    return path
+
+
+def names(folder: Path) -> set[str]:
+    return {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and ".i2igalip" not in path.parts
+    }
+
+
+def test_a_cohort_from_end_to_end(run, tmp_path) -> None:
+    """With a worker's process and the true backend."""
+    for name in ("a/t1.nii.gz", "b/t1.nii"):
+        save(tmp_path / "in" / name)
+    (tmp_path / "in" / "bad.nii.gz").write_bytes(b"xx")
+    save(tmp_path / "in" / "c.nii", np.zeros((4, 4, 4), np.float32))
+    result = run("in", "-o", "out", "--to", "T2", "--preview")
+    assert result.code == 3
+    assert re.fullmatch(r"out: 2 done, 1 failed, 1 skipped in \d+ s; summary\.csv\n", result.out)
+    (failure,) = result.err.splitlines()
+    assert failure.startswith("failed: in/bad.nii.gz: ")
+    expected = {"a/t1_T2.nii.gz", "b/t1_T2.nii", "a/t1_T2_preview.png", "b/t1_T2_preview.png"}
+    assert names(tmp_path / "out") == {*expected, "summary.csv"}
+    single = run("in/a/t1.nii.gz", "-o", "one.nii.gz", "--to", "T2")
+    assert single.code == 0
+    assert (tmp_path / "one.nii.gz").read_bytes() == (
+        tmp_path / "out" / "a" / "t1_T2.nii.gz"
+    ).read_bytes(), "the same volume, the same bytes"
+
+
+def test_one_volume_into_a_folder_is_a_cohort_of_one(run, here, tmp_path) -> None:
+    save(tmp_path / "t1.nii.gz")
+    result = run("t1.nii.gz", "-o", "new/folder", "--to", "T2", "--json")
+    assert result.code == 0
+    report = json.loads(result.out)
+    assert (report["done"], report["failed"], report["skipped"]) == (1, 0, 0)
+    assert report["table"] == "new/folder/summary.csv"
+    (volume,) = report["volumes"]
+    row = json.loads(Path(volume.pop("row")).read_text())
+    assert (row["status"], row["output"]) == ("done", "t1_T2.nii.gz")
+    assert [volume] == [
+        {
+            "input": "t1.nii.gz",
+            "output": "new/folder/t1_T2.nii.gz",
+            "status": "done",
+            "error": "",
+        }
+    ]
+
+
+def test_many_failures_are_counted_not_all_listed(run, here, tmp_path) -> None:
+    for number in range(25):
+        (tmp_path / f"{number:02d}.nii").write_text("x")
+    result = run(*(f"{n:02d}.nii" for n in range(25)), "-o", "out", "--to", "T2")
+    assert result.code == 3
+    lines = result.err.splitlines()
+    assert len(lines) == 21
+    assert lines[-1] == "... and 5 more; all are in out/summary.csv"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("a.nii", "b.nii"), "several inputs: say with -o DIR"),
+        (("a.nii", "b.nii", "-o", "x.nii"), "-o DIR where to write, and x.nii names one volume"),
+        (("*.nii",), "a glob: say with -o DIR"),
+        (("--list", "list.txt"), "--list: say with -o DIR"),
+        (("a.nii", "--volume", "all"), "--volume all: say with -o DIR"),
+        (("a.nii", "--series", "all"), "--series all: say with -o DIR"),
+        (("a.nii", "--shard", "0/2"), "--shard: say with -o DIR"),
+        (("a.nii", "--resume"), "--resume: say with -o DIR"),
+        ((), "give a volume"),
+        (("a.nii", "-o", "out", "--resume", "--overwrite"), "choose one"),
+        (("a.nii", "-o", "out", "--shard", "2/2"), "shards of 2 are 0 to 1"),
+        (("a.nii", "-o", "out", "--shard", "slurm"), "no task of a job array"),
+        (("a.nii", "--volume", "first"), "give a number from 0, or all"),
+        (("a.nii", "--format", "jpeg"), "unknown format 'jpeg'"),
+        (("a.nii", "--format", "dicom", "-o", "x.nii"), "--format dicom writes a folder, but -o"),
+        (("a.nii", "--dtype", "int3"), "unknown type 'int3'"),
+        (("a.nii", "--irregular", "guess"), "unknown rule 'guess'"),
+    ],
+)
+def test_a_command_that_makes_no_sense_is_exit_code_two(
+    run, tmp_path, monkeypatch, arguments, words
+) -> None:
+    for name in [name for name in os.environ if name.startswith("SLURM_")]:
+        monkeypatch.delenv(name)
+    save(tmp_path / "a.nii")
+    save(tmp_path / "b.nii")
+    before = names(tmp_path)
+    result = run(*arguments, "--to", "T2")
+    assert result.code == 2
+    said = " ".join(re.sub("[│╭╮╰╯─]", " ", result.err).split())
+    assert words in said
+    assert names(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("nowhere", "-o", "out"), "no such file"),
+        (("empty", "-o", "out"), "no volume found"),
+        (("two",), "2 volumes; say with -o DIR"),
+        (("t1.nii", "-o", "out", "--from", "T9"), "unknown domain 'T9'"),
+        (("s1/t1.nii", "s2/t1.nii", "-o", "out"), "would both be written to t1_T2.nii"),
+        (("out", "-o", "out"), "lies in the output folder"),
+        (("t1.nii", "-o", "t1.nii/out"), "can't write t1.nii/out"),
+    ],
+)
+def test_what_cant_start_is_one_line_and_leaves_nothing(run, tmp_path, arguments, words) -> None:
+    for name in ("t1.nii", "s1/t1.nii", "s2/t1.nii", "two/a.nii", "two/b.nii"):
+        save(tmp_path / name)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "out").mkdir()
+    result = run(*arguments, "--to", "T2")
+    assert result.code == 1
+    assert words in result.err
+    assert result.err.count("\n") == 1
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_where_there_is_no_terminal_a_line_now_and_then_tells_how_far_it_is(
+    run, here, tmp_path, monkeypatch
+) -> None:
+    from i2igalip_cli.cli import cohort
+
+    save(tmp_path / "a.nii")
+    save(tmp_path / "b.nii")
+    arguments = ("a.nii", "b.nii", "-o", "out", "--to", "T2")
+    assert run(*arguments).err == "", "not yet a minute"
+    monkeypatch.setattr(cohort, "_SECONDS", -1.0)
+    result = run(*arguments, "--resume")
+    assert result.err.splitlines() == [f"to T2: {n} of 2 volumes" for n in range(3)]
+
+
+def test_resume_and_overwrite(run, here, tmp_path) -> None:
+    save(tmp_path / "a.nii")
+    save(tmp_path / "b.nii")
+    arguments = ("a.nii", "b.nii", "-o", "out", "--to", "T2")
+    assert run(*arguments).code == 0
+    refused = run(*arguments)
+    assert refused.code == 1
+    assert "out holds 2 outputs of these 2 volumes (2 done); --resume goes on" in refused.err
+    assert run(*arguments, "--resume").out.startswith("out: 2 done")
+    other = run(*arguments, "--resume", "--dtype", "int16")
+    assert other.code == 1
+    assert "dtype: 'auto' there, 'int16' now" in other.err
+    assert run(*arguments, "--overwrite", "--dtype", "int16").code == 0
+    assert nib.load(tmp_path / "out" / "a_T2.nii").get_data_dtype() == np.int16
+
+
+def test_shards_and_merge(run, here, tmp_path, monkeypatch) -> None:
+    for number in range(3):
+        save(tmp_path / "in" / f"{number}.nii")
+    (tmp_path / "in" / "3.nii").write_text("x")
+    assert run("in", "-o", "out", "--to", "T2", "--shard", "0/5").code == 0
+    missing = run("out", program="merge")
+    assert missing.code == 1
+    assert "4 of 5 shards have no table yet: 1/5, 2/5, 3/5, 4/5" in missing.err
+    for name, value in {"MIN": 10, "MAX": 14, "COUNT": 5, "STEP": 1}.items():
+        monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", str(value))
+    codes = []
+    for number in range(11, 15):
+        monkeypatch.setenv("SLURM_ARRAY_TASK_ID", str(number))
+        result = run("in", "-o", "out", "--to", "T2", "--shard", "slurm")
+        codes.append(result.code)
+    assert codes == [0, 0, 3, 0]
+    assert "shard 4/5 is empty" in result.err
+    merged = run("out", program="merge")
+    assert merged.code == 3
+    assert merged.out.startswith("out: 3 done, 1 failed, 0 skipped")
+    assert json.loads(run("out", "--json", program="merge").out)["done"] == 3
+    with (tmp_path / "out" / "summary.csv").open(newline="") as file:
+        assert [row["shard"] for row in csv.DictReader(file)] == ["0/5", "1/5", "2/5", "3/5"]
+
+
+def test_an_arrays_variables_change_nothing_unasked(run, here, tmp_path, monkeypatch) -> None:
+    save(tmp_path / "a.nii")
+    save(tmp_path / "b.nii")
+    for name, value in {"ID": 1, "MIN": 0, "MAX": 1, "COUNT": 2}.items():
+        monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", str(value))
+    assert run("a.nii", "b.nii", "-o", "out", "--to", "T2").out.startswith("out: 2 done")
+
+
+def test_lists_globs_and_a_fourth_axis(run, here, tmp_path) -> None:
+    save(tmp_path / "s1" / "t1.nii")
+    save(tmp_path / "s2" / "t1.nii")
+    (tmp_path / "list.txt").write_text("s1/t1.nii\n")
+    assert run("--list", "list.txt", "-o", "listed", "--to", "T2").code == 0
+    assert names(tmp_path / "listed") == {"s1/t1_T2.nii", "summary.csv"}
+    assert run("s*/*.nii", "-o", "globbed", "--to", "T2").code == 0
+    assert names(tmp_path / "globbed") == {"s1/t1_T2.nii", "s2/t1_T2.nii", "summary.csv"}
+    save(tmp_path / "4d.nii", np.stack([head(seed=0), head(seed=1)], axis=3))
+    assert run("4d.nii", "--volume", "all", "-o", "both", "--to", "T2").code == 0
+    assert names(tmp_path / "both") == {"4d_vol-000_T2.nii", "4d_vol-001_T2.nii", "summary.csv"}
+    assert run("4d.nii", "--volume", 1, "--to", "T2").code == 0
+    np.testing.assert_array_equal(
+        nib.load(tmp_path / "4d_T2.nii").get_fdata(),
+        nib.load(tmp_path / "both" / "4d_vol-001_T2.nii").get_fdata(),
+    )
+
+
+def test_a_bids_dataset_has_a_place_of_its_own(run, here, tmp_path) -> None:
+    save(tmp_path / "raw" / "sub-1" / "anat" / "sub-1_T1w.nii.gz")
+    (tmp_path / "raw" / "dataset_description.json").write_text('{"Name": "x"}')
+    refused = run("raw", "--to", "T2")
+    assert refused.code == 1
+    assert "--from" in refused.err
+    result = run("raw", "--to", "T2", "--from", "T1")
+    assert result.code == 0
+    assert result.out.startswith("raw/derivatives/i2igalip: 1 done")
+    assert "sub-1/anat/sub-1_desc-synth_T2w.nii.gz" in names(tmp_path / "raw/derivatives/i2igalip")
+
+
+def test_a_folder_with_one_volume_is_that_volume(run, tmp_path) -> None:
+    save(tmp_path / "in" / "t1.nii")
+    (tmp_path / "in" / "notes.txt").write_text("x")
+    assert run("in", "--to", "T2").code == 0
+    assert (tmp_path / "in" / "t1_T2.nii").is_file()
+
+
+def test_a_dicom_series_goes_to_a_folder_beside_it(run, tmp_path, monkeypatch) -> None:
+    """How series are read and written is tested with the format."""
+
+    class Series:
+        SUFFIXES = ()
+
+        def list_volumes(self, path):
+            if not path.is_dir():
+                return ()
+            usable = VolumeEntry(path=path, series="1.2", number=3, description="t1", files=("x",))
+            refused = VolumeEntry(path=path, series="1.3", number=1, refusal="a localizer")
+            return (refused, usable)
+
+        def read(self, entry, irregular):
+            assert irregular == "nearest"
+            return Volume(array=head(), affine=AFFINE, warnings=("mended",))
+
+        def write(self, volume, path, *, dtype, overwrite=False) -> None:
+            path.mkdir()
+            (path / "1.dcm").write_bytes(volume.array.tobytes())
+
+    monkeypatch.setitem(FORMATS, "dicom", Series())
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "x").write_bytes(b"DICM")
+    result = run("study", "--to", "T2", "--irregular", "nearest", "--json")
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert (found["output"], found["series"]) == ("study_T2", "1.2")
+    assert "study: mended" in result.err
+    assert names(tmp_path / "study_T2") == {"1.dcm"}
+    crossed = run("study", "--to", "T2", "--irregular", "nearest", "--format", "nifti")
+    assert crossed.code == 0
+    assert (tmp_path / "study_T2.nii.gz").is_file()
+    refused = run("study", "--series", "1", "--to", "T2", "--irregular", "nearest")
+    assert refused.code == 1
+    assert "a localizer" in refused.err
