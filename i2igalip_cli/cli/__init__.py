@@ -3,7 +3,9 @@
 A subcommand is one file and one line below. Nothing here computes.
 """
 
+import logging
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -29,11 +31,22 @@ app = typer.Typer(
 )
 
 
+def _silence_libraries() -> None:
+    """Keep other libraries' warnings and log lines off stderr; `python -W` brings them back.
+
+    What matters of them to a user stands in our own messages.
+    """
+    logging.getLogger().addHandler(logging.NullHandler())
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+
+
 def main() -> None:
     """Run the program: a fault of the input is one red line and exit code 1.
 
     Typer itself ends a wrong command line with 2 and an interrupt with 130.
     """
+    _silence_libraries()
     try:
         app()
     except GalipError as error:

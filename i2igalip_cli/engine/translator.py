@@ -20,13 +20,14 @@ from i2igalip_cli.engine.captions import (
     encode_caption,
     with_caption,
 )
-from i2igalip_cli.errors import ConfigError
+from i2igalip_cli.errors import ConfigError, VolumeError
 from i2igalip_cli.volumes import Derivation, Volume, load_volume
 from i2igalip_cli.volumes.grid import resample, straighten
 from i2igalip_cli.volumes.intensity import IntensityWindow, find_window
 from i2igalip_cli.volumes.slicing import SliceStack, in_plane_spacing
 from i2igalip_cli.volumes.volume import Array
 
+NEGATIVE_SHARE = 0.01  # of voxels: more is no magnitude image, or not only
 SPACING_TOLERANCE = 1.25  # finer or coarser than training by more than this is worth a warning
 
 
@@ -148,9 +149,11 @@ class Translator:
         Raises:
             ConfigError: The backend can't run on this device.
             EmptyVolumeError: The volume is constant.
-            VolumeError: The volume has nothing to scale by.
+            VolumeError: The volume is of another modality than its domain, or has nothing to scale
+                by.
         """
         began = time.monotonic()
+        _check_modality(volume, self.source, self.checkpoint)
         window = find_window(volume.array, self.source, self.checkpoint.policy)
         unit = volume.with_array(window.to_unit(volume.array))
         multiple = self.checkpoint.config.generator.side_multiple
@@ -176,7 +179,7 @@ class Translator:
             slices=len(stack.slices),
             empty=len(stack.slices) - len(filled),
             seconds=time.monotonic() - began,
-            warnings=_judge_volume(volume, self.checkpoint) + sheared + self._warnings,
+            warnings=_judge_volume(volume, self.source, self.checkpoint) + sheared + self._warnings,
         )
 
     def _translate_slices(
@@ -225,9 +228,30 @@ def translate_volume(
     return Translator(checkpoint, to, source, options, caption)(volume, on_progress)
 
 
-def _judge_volume(volume: Volume, checkpoint: Checkpoint) -> tuple[str, ...]:
+def _check_modality(volume: Volume, source: Domain | None, checkpoint: Checkpoint) -> None:
+    """Refuse a volume whose file says that it is no image of the source's domain.
+
+    CT needs its domain: only that has the window in HU.
+    """
+    if volume.modality is None or (source is not None and source.modality == volume.modality):
+        return
+    if source is not None:
+        raise VolumeError(f"a {volume.modality} image, but {source.name} is {source.modality}")
+    if volume.modality == "CT":
+        known = [domain.name for domain in checkpoint.domains if domain.modality == "CT"]
+        way = f"say which with --from {known[0]}" if known else f"{checkpoint.name} knows MR only"
+        raise VolumeError(f"a CT image; {way}")
+
+
+def _judge_volume(volume: Volume, source: Domain | None, checkpoint: Checkpoint) -> tuple[str, ...]:
     """What may be wrong with a volume as a source for this checkpoint."""
     found = list(volume.warnings)
+    below = float((volume.array < 0).mean())
+    if below > NEGATIVE_SHARE and (source is None or source.window is None):
+        found.append(
+            f"{below:.0%} of its voxels are below 0 and count as 0; if it is CT, name its domain "
+            "with --from"
+        )
     if volume.nonfinite_voxels:
         found.append(f"{volume.nonfinite_voxels} voxels were NaN or infinite; they count as 0")
     zoom = checkpoint.config.zoom

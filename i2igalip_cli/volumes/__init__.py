@@ -1,68 +1,24 @@
 """Room 1, patient space: volumes, their files, intensities and slices. No torch.
 
-`FORMATS` names the file formats. A format is one module with `SUFFIXES`, `list_volumes` (headers
-only), `read` and `write`, and one line here.
+Whatever the format, a path is listed (`list_volumes`), read (`load_volume`, `load_entry`) and
+written (`save_volume`) here; `formats` has the registry.
 """
 
 import os
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 
 from i2igalip_cli.errors import VolumeError
-from i2igalip_cli.volumes import dicom, itk, mgh, nifti
 from i2igalip_cli.volumes.entry import Irregular, VolumeEntry, choose_entries
+from i2igalip_cli.volumes.formats import (
+    FORMATS,
+    find_format,
+    known_suffixes,
+    output_format,
+    volume_suffix,
+)
 from i2igalip_cli.volumes.volume import Derivation, Volume
-
-
-class Format(Protocol):
-    """What the module of a file format holds."""
-
-    SUFFIXES: tuple[str, ...]
-
-    def list_volumes(self, path: Path) -> tuple[VolumeEntry, ...]:
-        """The volumes of a path, by headers; none where nothing there is of this format.
-
-        Raises:
-            VolumeError: Absent, damaged, or no volume at all.
-        """
-
-    def read(self, entry: VolumeEntry, irregular: Irregular) -> Volume:
-        """Read one of them.
-
-        Raises:
-            VolumeError: Damaged, or against a rule that the message names.
-        """
-
-    def write(
-        self, volume: Volume, path: Path, *, dtype: np.dtype[Any], overwrite: bool = False
-    ) -> None:
-        """Write a volume whole or not at all.
-
-        Raises:
-            VolumeError: The file exists (without `overwrite`), or can't be written.
-        """
-
-
-FORMATS: dict[str, Format] = {"nifti": nifti, "mgh": mgh, "itk": itk, "dicom": dicom}
-
-
-def volume_suffix(path: Path) -> str | None:
-    """The suffix by which the path is a volume of a known format; None when it is none."""
-    suffixes = [suffix for module in FORMATS.values() for suffix in module.SUFFIXES]
-    matches = [suffix for suffix in suffixes if path.name.lower().endswith(suffix)]
-    return max(matches, key=len, default=None)
-
-
-def find_format(path: Path) -> Format:
-    """The format of a path: by its suffix, and DICOM where that is none of a volume file's."""
-    suffix = volume_suffix(path)
-    return next((m for m in FORMATS.values() if suffix in m.SUFFIXES), FORMATS["dicom"])
-
-
-def _known_suffixes() -> str:
-    return ", ".join(suffix for module in FORMATS.values() for suffix in module.SUFFIXES)
 
 
 def list_volumes(path: Path) -> tuple[VolumeEntry, ...]:
@@ -73,13 +29,13 @@ def list_volumes(path: Path) -> tuple[VolumeEntry, ...]:
     """
     if not path.exists():
         raise VolumeError(f"{path}: no such file or folder")
-    entries = find_format(path).list_volumes(path)
+    entries = find_format(path).load().list_volumes(path)
     if entries:
         return entries
     if path.is_dir():
         raise VolumeError(f"{path}: holds no DICOM images")
     raise VolumeError(
-        f"{path}: not a volume file by its name (known are {_known_suffixes()}), and no DICOM image"
+        f"{path}: not a volume file by its name (known are {known_suffixes()}), and no DICOM image"
     )
 
 
@@ -96,7 +52,7 @@ def load_entry(entry: VolumeEntry, irregular: Irregular = "fail") -> Volume:
     """
     if entry.refusal:
         raise VolumeError(f"{entry.path}: {entry.refusal}")
-    return find_format(entry.path).read(entry, irregular)
+    return find_format(entry.path).load().read(entry, irregular)
 
 
 def load_volume(
@@ -126,27 +82,6 @@ def load_volume(
         listed = "; ".join(entry.describe() for entry in chosen)
         raise VolumeError(f"{path}: several volumes fit; narrow --series: {listed}")
     return load_entry(chosen[0], irregular)
-
-
-def output_format(path: Path, format: str | None = None) -> Format:
-    """The format in which a path is written.
-
-    Args:
-        path: Where to.
-        format: Name in `FORMATS`; None for what the path's suffix says.
-
-    Raises:
-        VolumeError: An unknown format, or a suffix of another one.
-    """
-    if format is not None and format not in FORMATS:
-        raise VolumeError(f"unknown format '{format}': known are {', '.join(FORMATS)}")
-    suffix = volume_suffix(path)
-    chosen = find_format(path) if format is None else FORMATS[format]
-    if suffix in chosen.SUFFIXES or (suffix is None and format == "dicom"):
-        return chosen
-    named = "" if format is None else f" of {format}"
-    known = ", ".join(chosen.SUFFIXES) if format in FORMATS else _known_suffixes()
-    raise VolumeError(f"{path}: not a volume file{named} by its name; known are {known}")
 
 
 def check_output(path: Path, *, format: str | None = None, overwrite: bool = False) -> None:
@@ -190,7 +125,7 @@ def save_volume(
         kind = np.dtype(dtype)
     except TypeError as error:
         raise VolumeError(f"unknown type of voxels '{dtype}': float32, int16 ...") from error
-    output_format(path, format).write(volume, path, dtype=kind, overwrite=overwrite)
+    output_format(path, format).load().write(volume, path, dtype=kind, overwrite=overwrite)
 
 
 __all__ = [

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import affine_transform
 
 from i2igalip_cli.errors import VolumeError
 from i2igalip_cli.volumes.volume import Array, Volume
@@ -79,6 +78,8 @@ def resample(array: Array, affine: Affine, to: Affine, shape: tuple[int, int, in
     Returns:
         float32 of `shape`.
     """
+    from scipy.ndimage import affine_transform
+
     between = np.linalg.solve(affine, to)  # indices of the other grid to indices of the array
     resampled: Array = affine_transform(
         array,

@@ -30,7 +30,6 @@ from i2igalip_cli.volumes.voxels import make_finite, store_unscaled, to_intensit
 if TYPE_CHECKING:
     import SimpleITK as sitk  # noqa: N813 - its own name for itself
 
-SUFFIXES: tuple[str, ...] = (".nrrd", ".nhdr", ".mha", ".mhd")
 _PAIRED = (".nhdr", ".mhd")
 _NRRD = (".nrrd", ".nhdr")
 _ITKS_OWN = ("ITK_", "NRRD_")  # what ITK says of a file itself, and writes anew
@@ -79,7 +78,7 @@ def read(entry: VolumeEntry, irregular: Irregular = "fail") -> Volume:
     """Read a volume.
 
     Args:
-        entry: Of a file with one of `SUFFIXES`.
+        entry: Of a file of this format.
         irregular: Nothing here is irregular.
 
     Raises:
@@ -127,7 +126,7 @@ def write(volume: Volume, path: Path, *, dtype: np.dtype[Any], overwrite: bool =
 
     Args:
         volume: The geometry and metadata of a source of the same format are kept.
-        path: A file with one of `SUFFIXES`, in an existing folder.
+        path: A file of this format, in an existing folder.
         dtype: Of the voxels: one of `voxels.STORED_TYPES`, integers only for integers.
         overwrite: Replace existing files.
 

@@ -21,7 +21,6 @@ from i2igalip_cli.volumes.entry import Irregular, VolumeEntry
 from i2igalip_cli.volumes.volume import Volume
 from i2igalip_cli.volumes.voxels import make_finite, store_unscaled, to_intensities, write_voxels
 
-SUFFIXES: tuple[str, ...] = (".mgz", ".mgh")
 _CODES = {0: "u1", 1: "i4", 3: "f4", 4: "i2", 10: "u2"}  # nibabel's table; others are no scalars
 # FreeSurfer's default: columns run to the left, rows to inferior, slices to anterior. nibabel's own
 # default has the last two reversed.

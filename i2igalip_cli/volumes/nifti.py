@@ -34,7 +34,6 @@ from i2igalip_cli.volumes.voxels import (
     write_voxels,
 )
 
-SUFFIXES: tuple[str, ...] = (".nii", ".nii.gz", ".hdr", ".img")
 _OTHER_HALF = {".hdr": ".img", ".img": ".hdr"}
 _COMMENT = 6  # code of an extension in plain text
 

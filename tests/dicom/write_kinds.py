@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "volumes" / "dicom"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from written_series import KINDS, MORE, written
+from volumes.dicom.written_series import KINDS, MORE, written
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])

@@ -239,3 +239,31 @@ def test_a_slightly_sheared_volume_is_translated_as_it_is(checkpoint) -> None:
     np.testing.assert_array_equal(result.volume.array, straight.array)
     np.testing.assert_array_equal(result.volume.affine, affine)
     assert result.warnings == ("axes sheared by 0.30 degrees are treated as orthogonal",)
+
+
+def ct_checkpoint():
+    """A checkpoint whose first domain is CT, with a window in HU."""
+    return make_checkpoint(domains=(DOMAINS["pelvic-CT"], DOMAINS["T2"], DOMAINS["PD"]))
+
+
+def test_a_volume_of_another_modality_than_its_domain_is_refused(checkpoint) -> None:
+    ct = replace(volume(), modality="CT")
+    with pytest.raises(VolumeError, match="a CT image, but T1 is MR"):
+        translate(ct, to="T2", source="T1", weights=checkpoint)
+    with pytest.raises(VolumeError, match="a CT image; tiny knows MR only"):
+        translate(ct, to="T2", weights=checkpoint)
+    with pytest.raises(VolumeError, match="say which with --from pelvic-CT"):
+        translate(ct, to="T2", weights=ct_checkpoint())
+    with pytest.raises(VolumeError, match="a MR image, but pelvic-CT is CT"):
+        source = replace(volume(), modality="MR")
+        translate(source, to="T2", source="pelvic-CT", weights=ct_checkpoint())
+    assert translate(ct, to="T2", source="pelvic-CT", weights=ct_checkpoint()).modality == "MR"
+
+
+def test_negative_intensities_without_a_window_are_told(checkpoint) -> None:
+    hounsfield = volume().with_array(head() * 3 - 1024)
+    warned = translate_volume(hounsfield, checkpoint, "T2").warnings
+    assert any("below 0 and count as 0; if it is CT" in warning for warning in warned)
+    assert not any("below 0" in w for w in translate_volume(volume(), checkpoint, "T2").warnings)
+    named = translate_volume(hounsfield, ct_checkpoint(), "T2", "pelvic-CT").warnings
+    assert not any("below 0" in warning for warning in named)

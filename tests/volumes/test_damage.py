@@ -23,6 +23,7 @@ DERIVATION = Derivation(
     version="1.0",
 )
 
+
 @pytest.mark.parametrize(
     "count", [150, pytest.param(3000, marks=pytest.mark.slow)], ids=["few", "many"]
 )

@@ -160,7 +160,7 @@ def _fitting(entries: Sequence[VolumeEntry], choice: Choice) -> list[VolumeEntry
 def _list_folder(place: Place, choice: Choice, out: Path | None) -> list[FoundVolume]:
     """The DICOM volumes below a folder; each mirrored where its first file lies."""
     try:
-        listed = FORMATS["dicom"].list_volumes(place.path)
+        listed = FORMATS["dicom"].load().list_volumes(place.path)
     except VolumeError:
         return []  # no DICOM in it
     entries = [e for e in listed if not (e.files and _is_inside(place.path / e.files[0], out))]

@@ -113,8 +113,8 @@ def refuse_twins(items: Sequence[CohortItem], *, case_blind: bool = False) -> No
 def source_format(entry: VolumeEntry) -> str:
     """The format of a found volume, a name in `FORMATS`."""
     suffix = volume_suffix(entry.path)
-    for name, module in FORMATS.items():
-        if suffix is not None and suffix in module.SUFFIXES and not entry.series:
+    for name, known in FORMATS.items():
+        if suffix is not None and suffix in known.suffixes and not entry.series:
             return name
     return "dicom"  # known by content, not by name
 
@@ -124,7 +124,7 @@ def output_suffix(entry: VolumeEntry, format_name: str | None) -> str:
     own = source_format(entry)
     if format_name is None or format_name == own:
         return (volume_suffix(entry.path) or "") if own != "dicom" else ""
-    return max(FORMATS[format_name].SUFFIXES, key=len, default="")  # .nii.gz rather than .nii
+    return max(FORMATS[format_name].suffixes, key=len, default="")  # .nii.gz rather than .nii
 
 
 def _item(one: FoundVolume, stem: str, target: Domain, format_name: str | None) -> CohortItem:

@@ -7,6 +7,4 @@ put slices in their places, `pixels` decodes, `reader` joins these; `write` make
 from i2igalip_cli.volumes.dicom.reader import list_volumes, read
 from i2igalip_cli.volumes.dicom.write import write
 
-SUFFIXES: tuple[str, ...] = ()  # files are known by their content
-
-__all__ = ["SUFFIXES", "list_volumes", "read", "write"]
+__all__ = ["list_volumes", "read", "write"]

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import shift
 
 from i2igalip_cli.volumes.dicom.frames import normal_of
 from i2igalip_cli.volumes.dicom.stack import (
@@ -88,5 +87,7 @@ def _move(plane: Array, way: Matrix, room: Matrix, background: float, order: int
     )
     if not way.any():
         return grown
+    from scipy.ndimage import shift
+
     moved: Array = shift(grown, way, order=order, mode="constant", cval=background)
     return moved

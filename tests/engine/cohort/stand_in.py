@@ -46,7 +46,10 @@ class Negative:
 class Fragile:
     """A format whose files say what happens when they are read."""
 
-    SUFFIXES = (SUFFIX,)
+    suffixes = (SUFFIX,)
+
+    def load(self):
+        return self
 
     def list_volumes(self, path):
         if path.read_text() == "unlistable":

@@ -1,16 +1,11 @@
 """A cohort of DICOM series: folders in, folders out, read back by an independent reader."""
 
-import sys
-from pathlib import Path
-
 import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from volumes.dicom.series_maker import affine_of, make_series
 from world import World
-
-sys.path.append(str(Path(__file__).parents[2] / "volumes" / "dicom"))
-from series_maker import affine_of, make_series
 
 SHAPE = (12, 10, 4)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from pydicom import Dataset
-from series_maker import make_series
-from written_series import (
+from volumes.dicom.series_maker import make_series
+from volumes.dicom.written_series import (
     KINDS,
     MORE,
     bare_volume,

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from highdicom._standard_utils import construct_module_tree, get_iod_module_map
 from pydicom import Dataset
-from series_maker import ABSENT, make_series
-from written_series import KINDS, MORE, bare_volume, source_volume, written
+from volumes.dicom.series_maker import ABSENT, make_series
+from volumes.dicom.written_series import KINDS, MORE, bare_volume, source_volume, written
 
 from i2igalip_cli.errors import VolumeError
 

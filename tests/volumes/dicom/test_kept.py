@@ -10,8 +10,8 @@ from pydicom.config import IGNORE
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 from pydicom.uid import ImplicitVRLittleEndian
-from series_maker import ABSENT, make_series
-from written_series import (
+from volumes.dicom.series_maker import ABSENT, make_series
+from volumes.dicom.written_series import (
     derivation,
     source_volume,
     written,

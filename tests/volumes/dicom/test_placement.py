@@ -12,8 +12,8 @@ import pytest
 import SimpleITK
 from pydicom import DataElement
 from pydicom.config import IGNORE
-from series_maker import affine_of, make_series, oblique
-from written_series import bare_volume, intensities, position, source_volume, written
+from volumes.dicom.series_maker import affine_of, make_series, oblique
+from volumes.dicom.written_series import bare_volume, intensities, position, source_volume, written
 
 from i2igalip_cli.errors import VolumeError
 

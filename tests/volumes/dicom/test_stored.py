@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from written_series import bare_volume, derivation, intensities, written
+from volumes.dicom.written_series import bare_volume, derivation, intensities, written
 
 from i2igalip_cli.errors import VolumeError
 

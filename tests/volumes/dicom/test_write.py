@@ -7,8 +7,8 @@ import pydicom
 import pytest
 from pydicom import DataElement, Dataset
 from pydicom.config import IGNORE
-from series_maker import affine_of, make_series
-from written_series import (
+from volumes.dicom.series_maker import affine_of, make_series
+from volumes.dicom.written_series import (
     FLOAT,
     KINDS,
     bare_volume,

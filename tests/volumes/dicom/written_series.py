@@ -7,7 +7,7 @@ import numpy as np
 import pydicom
 from pydicom import Dataset, FileDataset
 from pydicom.pixels import apply_rescale
-from series_maker import ABSENT, affine_of, make_series, without_pixels
+from volumes.dicom.series_maker import ABSENT, affine_of, make_series, without_pixels
 
 from i2igalip_cli.domains import Modality
 from i2igalip_cli.volumes.dicom.header import DicomHeader
