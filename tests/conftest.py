@@ -1,6 +1,7 @@
 """What many tests need: small heads, a prepared dataset, a tiny encoder, a tiny checkpoint."""
 
 import json
+import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -10,6 +11,7 @@ import pytest
 from i2igalip_cli.checkpoints import Checkpoint, save_checkpoint
 from i2igalip_cli.config import GeneratorConfig, HeadConfig, IntensityPolicy, TrainConfig
 from i2igalip_cli.domains import DOMAINS
+from i2igalip_cli.volumes import Derivation
 
 TINY_GENERATOR = GeneratorConfig(
     context=16,
@@ -22,6 +24,15 @@ TINY_GENERATOR = GeneratorConfig(
     norm_groups=4,
 )
 OBLIQUE = np.array([[1.9, 0.2, 0, -20], [-0.2, 1.9, 0.1, -25], [0, -0.1, 3.0, -15], [0, 0, 0, 1.0]])
+DERIVATION = Derivation(
+    source="T1",
+    target="T2",
+    modality="MR",
+    caption="This MRI is T2-weighted",
+    model="tiny",
+    model_sha256="0" * 64,
+    version="1.0",
+)
 LEVELS = {"T1": (300, 700), "T2": (900, 250), "PD": (600, 500)}  # core, shell
 
 
@@ -199,3 +210,27 @@ def checkpoint() -> Checkpoint:
 def checkpoint_file(checkpoint, tmp_path) -> Path:
     save_checkpoint(checkpoint, tmp_path / "tiny.safetensors")
     return tmp_path / "tiny.safetensors"
+
+
+class Result:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def program(monkeypatch, capsys):
+    """Run the program as the console script does, in this process."""
+    from i2igalip_cli import cli
+
+    def call(*arguments: object) -> Result:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["i2igalip", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        captured = capsys.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    return call

@@ -18,29 +18,6 @@ from i2igalip_cli import cli
 from i2igalip_cli.checkpoints import load_checkpoint, save_checkpoint
 
 
-class Result:
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the program as the console script does, in this process."""
-
-    def call(*arguments: object) -> Result:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["i2igalip", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return Result(code, captured.out, captured.err)
-
-    return call
-
-
 def files(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
 
@@ -50,8 +27,10 @@ def save(path: Path, array, affine=OBLIQUE) -> Path:
     return path
 
 
-def test_translate_writes_beside_the_input_and_keeps_everything(run, t1, checkpoint_file) -> None:
-    result = run("translate", t1, "--to", "t2", "--weights", checkpoint_file)
+def test_translate_writes_beside_the_input_and_keeps_everything(
+    program, t1, checkpoint_file
+) -> None:
+    result = program("translate", t1, "--to", "t2", "--weights", checkpoint_file)
     assert result.code == 0, result.err
     out = t1.parent / "in_T2.nii.gz"
     assert re.search(r"in_T2\.nii\.gz: T2, 9 slices \(\d+ empty\) in [\d.]+ s", result.out)
@@ -62,9 +41,9 @@ def test_translate_writes_beside_the_input_and_keeps_everything(run, t1, checkpo
     assert not np.allclose(before.get_fdata(), after.get_fdata())
 
 
-def test_json_tells_machines_everything(run, t1, checkpoint_file, tmp_path) -> None:
+def test_json_tells_machines_everything(program, t1, checkpoint_file, tmp_path) -> None:
     out = tmp_path / "o.nii"
-    result = run(
+    result = program(
         *("translate", t1, "--to", "PD", "--from", "t1", "-o", out, "--preview", "--json"),
         *("--weights", checkpoint_file, "--threads", 1, "--batch-size", 3, "--device", "cpu"),
     )
@@ -78,16 +57,16 @@ def test_json_tells_machines_everything(run, t1, checkpoint_file, tmp_path) -> N
     assert Path(found["preview"]).read_bytes()[:4] == b"\x89PNG"
 
 
-def test_an_output_is_never_replaced_unasked(run, t1, checkpoint_file) -> None:
+def test_an_output_is_never_replaced_unasked(program, t1, checkpoint_file) -> None:
     arguments = ("translate", t1, "--to", "T2", "--weights", checkpoint_file)
-    assert run(*arguments).code == 0
+    assert program(*arguments).code == 0
     out = t1.parent / "in_T2.nii.gz"
     before = out.read_bytes()
-    refused = run(*arguments)
+    refused = program(*arguments)
     assert refused.code == 1
     assert "--overwrite" in refused.err
     assert out.read_bytes() == before
-    assert run(*arguments, "--overwrite").code == 0
+    assert program(*arguments, "--overwrite").code == 0
 
 
 def broken(folder: Path) -> dict[str, Path]:
@@ -127,12 +106,12 @@ def broken(folder: Path) -> dict[str, Path]:
     ],
 )
 def test_bad_volumes_get_one_line_and_leave_nothing(
-    run, tmp_path, checkpoint_file, kind, words
+    program, tmp_path, checkpoint_file, kind, words
 ) -> None:
     path = broken(tmp_path)[kind]
     before = files(tmp_path)
     out = tmp_path / "out.nii.gz"
-    result = run("translate", path, "--to", "T2", "-o", out, "--weights", checkpoint_file)
+    result = program("translate", path, "--to", "T2", "-o", out, "--weights", checkpoint_file)
     assert result.code == 1
     assert path.name in result.err
     assert words in result.err
@@ -142,53 +121,55 @@ def test_bad_volumes_get_one_line_and_leave_nothing(
 
 
 def test_some_voxels_that_are_not_finite_are_replaced_counted_and_warned_of(
-    run, tmp_path, checkpoint_file
+    program, tmp_path, checkpoint_file
 ) -> None:
     array = head()
     array[3, 3, 3], array[4, 4, 4] = np.nan, -np.inf
     path = save(tmp_path / "some.nii", array)
-    result = run("translate", path, "--to", "T2", "--weights", checkpoint_file)
+    result = program("translate", path, "--to", "T2", "--weights", checkpoint_file)
     assert result.code == 0
     assert "2 voxels were NaN or infinite" in result.err
     assert np.isfinite(nib.load(tmp_path / "some_T2.nii").get_fdata()).all()
 
 
-def test_an_unknown_domain_lists_the_known(run, t1, checkpoint_file) -> None:
+def test_an_unknown_domain_lists_the_known(program, t1, checkpoint_file) -> None:
     for option in (("--to", "T9"), ("--to", "T2", "--from", "T9")):
-        result = run("translate", t1, *option, "--weights", checkpoint_file)
+        result = program("translate", t1, *option, "--weights", checkpoint_file)
         assert result.code == 1
         assert all(name in result.err for name in ("T9", "T1", "T2", "PD"))
 
 
-def test_a_checkpoint_that_cant_be_used_is_named(run, t1, tmp_path) -> None:
+def test_a_checkpoint_that_cant_be_used_is_named(program, t1, tmp_path) -> None:
     bad = tmp_path / "bad.safetensors"
     bad.write_bytes(b"12345678901234567890")
     for weights in (bad, tmp_path / "absent.safetensors", "nosuch"):
-        result = run("translate", t1, "--to", "T2", "--weights", weights)
+        result = program("translate", t1, "--to", "T2", "--weights", weights)
         assert result.code == 1
         assert Path(weights).name in result.err
         assert result.err.count("\n") == 1
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_output_is_named(run, t1, checkpoint_file, tmp_path) -> None:
+def test_a_read_only_output_is_named(program, t1, checkpoint_file, tmp_path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o555)
-    result = run(
+    result = program(
         "translate", t1, "--to", "T2", "-o", closed / "o.nii", "--weights", checkpoint_file
     )
     assert result.code == 1
     assert "read-only" in result.err
 
 
-def test_an_output_folder_that_is_not_there_is_named(run, t1, checkpoint_file, tmp_path) -> None:
+def test_an_output_folder_that_is_not_there_is_named(
+    program, t1, checkpoint_file, tmp_path
+) -> None:
     out = tmp_path / "no" / "o.nii"
-    result = run("translate", t1, "--to", "T2", "-o", out, "--weights", checkpoint_file)
+    result = program("translate", t1, "--to", "T2", "-o", out, "--weights", checkpoint_file)
     assert result.code == 1
     assert "no folder" in result.err
 
 
-def test_a_full_disk_leaves_no_half_file(run, t1, checkpoint_file, monkeypatch) -> None:
+def test_a_full_disk_leaves_no_half_file(program, t1, checkpoint_file, monkeypatch) -> None:
     import errno
 
     def full(descriptor: int) -> None:
@@ -196,24 +177,24 @@ def test_a_full_disk_leaves_no_half_file(run, t1, checkpoint_file, monkeypatch) 
 
     monkeypatch.setattr(os, "fsync", full)  # where many file systems find out
     before = files(t1.parent)
-    result = run("translate", t1, "--to", "T2", "--weights", checkpoint_file)
+    result = program("translate", t1, "--to", "T2", "--weights", checkpoint_file)
     assert result.code == 1
     assert "No space left on device" in result.err
     assert files(t1.parent) == before
 
 
-def test_a_newer_checkpoint_says_update(run, t1, checkpoint_file) -> None:
+def test_a_newer_checkpoint_says_update(program, t1, checkpoint_file) -> None:
     from test_checkpoints import rewrite
 
     rewrite(checkpoint_file, lambda record, tensors: record.update(format=2))
-    result = run("translate", t1, "--to", "T2", "--weights", checkpoint_file)
+    result = program("translate", t1, "--to", "T2", "--weights", checkpoint_file)
     assert result.code == 1
     assert "update" in result.err
 
 
-def test_the_whole_road(run, raw, encoder_folder, tmp_path) -> None:
+def test_the_whole_road(program, raw, encoder_folder, tmp_path) -> None:
     dataset, out = tmp_path / "dataset", tmp_path / "run"
-    prepared = run("prepare", raw, "--out", dataset, "--split", 0.6, 0.2, 0.2)
+    prepared = program("prepare", raw, "--out", dataset, "--split", 0.6, 0.2, 0.2)
     assert prepared.code == 0, prepared.err
     assert re.search(r"T1: slices \d+ of train, \d+ of val, \d+ of test", prepared.out)
     settings = tmp_path / "tiny.toml"
@@ -224,19 +205,19 @@ def test_the_whole_road(run, raw, encoder_folder, tmp_path) -> None:
         "[heads]\nblocks = [0, 4]\nkernel = 3\nprojection = 8\n"
     )
     arguments = ("train", dataset, "--out", out, "--config", settings, "--encoder", encoder_folder)
-    trained = run(*arguments, "--steps", 2, "--seed", 3, "--device", "cpu")
+    trained = program(*arguments, "--steps", 2, "--seed", 3, "--device", "cpu")
     assert trained.code == 0, trained.err
     assert "step 0 of 2" in trained.err
     assert "encoder" in trained.err.splitlines()[0]
-    again = run(*arguments, "--steps", 2, "--seed", 3, "--device", "cpu")
+    again = program(*arguments, "--steps", 2, "--seed", 3, "--device", "cpu")
     assert "step 2 of 2" in again.err
     volume = raw / "sub-0_T1.nii.gz"
-    translated = run(
+    translated = program(
         *("translate", volume, "--to", "T2", "-o", tmp_path / "sub-0_T2.nii.gz"),
         *("--weights", out / "checkpoint.safetensors"),
     )
     assert translated.code == 0, translated.err
-    evaluated = run(
+    evaluated = program(
         "evaluate", "--pred", tmp_path / "sub-0_T2.nii.gz", "--gt", raw / "sub-0_T2.nii.gz"
     )
     assert evaluated.code == 0, evaluated.err
@@ -244,14 +225,14 @@ def test_the_whole_road(run, raw, encoder_folder, tmp_path) -> None:
 
 
 def test_training_says_what_it_is_what_it_takes_and_how_it_does(
-    run, raw, encoder_folder, tmp_path
+    program, raw, encoder_folder, tmp_path
 ) -> None:
-    assert run("prepare", raw, "--out", tmp_path / "dataset", "--split", 3, 1, 1).code == 0
+    assert program("prepare", raw, "--out", tmp_path / "dataset", "--split", 3, 1, 1).code == 0
     sizes = (
         "generator={width=8, multipliers=[1,2], residual_blocks=1, attention_reductions=[2], "
         "head_width=8, embedding=8, norm_groups=4}"
     )
-    result = run(
+    result = program(
         *("train", tmp_path / "dataset", "--out", tmp_path / "run", "--encoder", encoder_folder),
         *("--set", sizes, "--set", "heads.blocks=[1,4]", "--set", "heads.kernel=3"),
         *("--set", "weights.cls=0", "--set", "ema_decay=0.9", "--set", "caption_context=tokens"),
@@ -273,7 +254,7 @@ def test_training_says_what_it_is_what_it_takes_and_how_it_does(
     assert (tmp_path / "run" / "best.safetensors").is_file()
 
 
-def test_a_free_caption_on_the_command_line(run, raw, encoder_folder, tmp_path, t1) -> None:
+def test_a_free_caption_on_the_command_line(program, raw, encoder_folder, tmp_path, t1) -> None:
     from conftest import tiny_config
 
     from i2igalip_cli.engine.prepare import prepare
@@ -283,9 +264,9 @@ def test_a_free_caption_on_the_command_line(run, raw, encoder_folder, tmp_path, 
     config = tiny_config(encoder_folder, steps=1)
     Trainer(tmp_path / "dataset", tmp_path / "run", config, "cpu").run()
     arguments = ("translate", t1, "--to", "T2", "--weights", tmp_path / "run", "--json")
-    before = run(*arguments, "-o", tmp_path / "before.nii")
-    said = run(*arguments, "-o", tmp_path / "said.nii", "--caption", "This MRI is PD-weighted")
-    after = run(*arguments, "-o", tmp_path / "after.nii")
+    before = program(*arguments, "-o", tmp_path / "before.nii")
+    said = program(*arguments, "-o", tmp_path / "said.nii", "--caption", "This MRI is PD-weighted")
+    after = program(*arguments, "-o", tmp_path / "after.nii")
     assert json.loads(said.out)["caption"] == "This MRI is PD-weighted"
     assert "lies nearer to PD" in said.err
     hashes = {json.loads(r.out)["weights_sha256"] for r in (before, said, after)}
@@ -294,8 +275,8 @@ def test_a_free_caption_on_the_command_line(run, raw, encoder_folder, tmp_path, 
     assert b"to T2 by the caption 'This MRI is PD-weighted'" in (tmp_path / "said.nii").read_bytes()
 
 
-def test_the_papers_encoder_is_never_replaced(run, dataset, tmp_path) -> None:
-    result = run("train", dataset, "--out", tmp_path / "run")
+def test_the_papers_encoder_is_never_replaced(program, dataset, tmp_path) -> None:
+    result = program("train", dataset, "--out", tmp_path / "run")
     assert result.code == 1
     assert re.search(r"biomedclip \(784 MB, MIT\) isn't on this machine", result.err)
     assert "i2igalip download-weights biomedclip" in result.err
@@ -303,65 +284,65 @@ def test_the_papers_encoder_is_never_replaced(run, dataset, tmp_path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_prepare_takes_patterns_and_json(run, raw, tmp_path) -> None:
+def test_prepare_takes_patterns_and_json(program, raw, tmp_path) -> None:
     out = tmp_path / "d"
-    result = run("prepare", raw, "--out", out, "--pattern", "T1=*t1*", "--json")
+    result = program("prepare", raw, "--out", out, "--pattern", "T1=*t1*", "--json")
     assert set(json.loads(result.out)["slices"]) == {"T1"}
-    assert run("prepare", raw, "--out", tmp_path / "e", "--pattern", "T1").code == 1
+    assert program("prepare", raw, "--out", tmp_path / "e", "--pattern", "T1").code == 1
 
 
-def test_evaluate_prints_the_same_numbers_for_people_and_machines(run, tmp_path) -> None:
+def test_evaluate_prints_the_same_numbers_for_people_and_machines(program, tmp_path) -> None:
     for n in range(2):
         write_head(tmp_path / "gt" / f"s{n}.nii", seed=n)
         write_head(tmp_path / "pred" / f"s{n}.nii", seed=n + 5)
     arguments = ("evaluate", "--pred", tmp_path / "pred", "--gt", tmp_path / "gt")
-    found = json.loads(run(*arguments, "--json").out)
-    table = run(*arguments).out
+    found = json.loads(program(*arguments, "--json").out)
+    table = program(*arguments).out
     for protocol in ("paper", "fixed"):
         for metric in ("psnr", "ssim"):
             mean = np.mean([volume[protocol][metric] for volume in found["volumes"]])
             assert found["mean"][protocol][metric] == pytest.approx(mean)
             assert f"{mean:.2f} ±" in table
-    ranged = run(*arguments, "--range", -100, 900, "--json")
+    ranged = program(*arguments, "--range", -100, 900, "--json")
     assert json.loads(ranged.out)["mean"]["fixed"]["mae"] > 1
-    masked = run(*arguments, "--mask", tmp_path / "gt", "--json")
+    masked = program(*arguments, "--mask", tmp_path / "gt", "--json")
     assert json.loads(masked.out)["volumes"][0]["name"] == "s0"
 
 
-def test_evaluate_refuses_other_grids(run, tmp_path) -> None:
+def test_evaluate_refuses_other_grids(program, tmp_path) -> None:
     one = write_head(tmp_path / "a.nii")
     two = write_head(tmp_path / "b.nii", shape=(20, 24, 8))
-    result = run("evaluate", "--pred", one, "--gt", two)
+    result = program("evaluate", "--pred", one, "--gt", two)
     assert result.code == 1
     assert "b.nii" in result.err
     assert "shape" in result.err
 
 
-def test_download_weights_lists_and_checks_what_ships(run) -> None:
-    listed = run("download-weights", "--list")
+def test_download_weights_lists_and_checks_what_ships(program) -> None:
+    listed = program("download-weights", "--list")
     assert listed.code == 0
-    entries = json.loads(run("download-weights", "--list", "--json").out)
+    entries = json.loads(program("download-weights", "--list", "--json").out)
     for entry in entries:
         assert entry["name"] in listed.out
     for name in [entry["name"] for entry in entries if entry["where"] == "ships"]:
-        checked = run("download-weights", name)
+        checked = program("download-weights", name)
         assert checked.code == 0
         assert "SHA-256 right" in checked.out
-    assert run("download-weights", "nosuch").code == 1
-    assert run("download-weights").code == 2
+    assert program("download-weights", "nosuch").code == 1
+    assert program("download-weights").code == 2
 
 
-def test_a_wrong_command_line_is_exit_code_two(run) -> None:
-    assert run("translate").code == 2
-    assert run("fly").code == 2
+def test_a_wrong_command_line_is_exit_code_two(program) -> None:
+    assert program("translate").code == 2
+    assert program("fly").code == 2
 
 
-def test_an_interrupt_is_quiet(run, monkeypatch, t1) -> None:
+def test_an_interrupt_is_quiet(program, monkeypatch, t1) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("i2igalip_cli.checkpoints.load_checkpoint", interrupt)
-    result = run("translate", t1, "--to", "T2")
+    result = program("translate", t1, "--to", "T2")
     assert result.code == 130
     assert "Traceback" not in result.err
 
@@ -389,21 +370,21 @@ def test_help_loads_nothing_heavy() -> None:
     assert not loaded & {"torch", "open_clip", "SimpleITK", "numpy", "nibabel"}
 
 
-def test_the_default_weights_translate_without_an_encoder(run, tmp_path) -> None:
+def test_the_default_weights_translate_without_an_encoder(program, tmp_path) -> None:
     """The shipped checkpoint knows its captions: nothing of open_clip's text side is needed."""
     path = write_head(tmp_path / "x.nii.gz", shape=(40, 48, 5))
-    result = run("translate", path, "--to", "T2", "--json")
+    result = program("translate", path, "--to", "T2", "--json")
     assert result.code == 0, result.err
     assert json.loads(result.out)["weights"] == "checkpoint.safetensors"
 
 
-def test_two_checkpoints_give_two_results(run, t1, tmp_path) -> None:
+def test_two_checkpoints_give_two_results(program, t1, tmp_path) -> None:
     outs = []
     for seed in (1, 2):
         rng = np.random.default_rng(seed).standard_normal((3, 16)).astype(np.float32)
         weights = tmp_path / f"{seed}.safetensors"
         save_checkpoint(make_checkpoint(captions=rng), weights)
         out = tmp_path / f"{seed}.nii"
-        assert run("translate", t1, "--to", "T2", "-o", out, "--weights", weights).code == 0
+        assert program("translate", t1, "--to", "T2", "-o", out, "--weights", weights).code == 0
         outs.append(nib.load(out).get_fdata())
     assert not np.array_equal(*outs)

@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import re
-import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -13,35 +12,21 @@ import pytest
 from cohort_here import work_here
 from conftest import head, make_checkpoint
 
-from i2igalip_cli import cli
 from i2igalip_cli.checkpoints import save_checkpoint
 from i2igalip_cli.volumes import FORMATS, Volume, VolumeEntry
 
 AFFINE = np.diag([1.9, 1.9, 3.0, 1.0])
 
 
-class Result:
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-
 @pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
+def run(program, monkeypatch, tmp_path):
     """Run the program in tmp_path with the tiny checkpoint."""
     save_checkpoint(make_checkpoint(), tmp_path / "tiny.safetensors")
     monkeypatch.chdir(tmp_path)
 
-    def call(*arguments: object, program: str = "translate") -> Result:
-        capsys.readouterr()
-        more = ["--weights", "tiny.safetensors"] if program == "translate" else []
-        monkeypatch.setattr(sys, "argv", ["i2igalip", program, *map(str, arguments), *more])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return Result(code, captured.out, captured.err)
+    def call(*arguments: object, command: str = "translate"):
+        more = ["--weights", "tiny.safetensors"] if command == "translate" else []
+        return program(command, *arguments, *more)
 
     return call
 
@@ -212,7 +197,7 @@ def test_shards_and_merge(run, here, tmp_path, monkeypatch) -> None:
         save(tmp_path / "in" / f"{number}.nii")
     (tmp_path / "in" / "3.nii").write_text("x")
     assert run("in", "-o", "out", "--to", "T2", "--shard", "0/5").code == 0
-    missing = run("out", program="merge")
+    missing = run("out", command="merge")
     assert missing.code == 1
     assert "4 of 5 shards have no table yet: 1/5, 2/5, 3/5, 4/5" in missing.err
     for name, value in {"MIN": 10, "MAX": 14, "COUNT": 5, "STEP": 1}.items():
@@ -224,10 +209,10 @@ def test_shards_and_merge(run, here, tmp_path, monkeypatch) -> None:
         codes.append(result.code)
     assert codes == [0, 0, 3, 0]
     assert "shard 4/5 is empty" in result.err
-    merged = run("out", program="merge")
+    merged = run("out", command="merge")
     assert merged.code == 3
     assert merged.out.startswith("out: 3 done, 1 failed, 0 skipped")
-    assert json.loads(run("out", "--json", program="merge").out)["done"] == 3
+    assert json.loads(run("out", "--json", command="merge").out)["done"] == 3
     with (tmp_path / "out" / "summary.csv").open(newline="") as file:
         assert [row["shard"] for row in csv.DictReader(file)] == ["0/5", "1/5", "2/5", "3/5"]
 

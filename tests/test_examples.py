@@ -133,3 +133,14 @@ def test_an_encoder_trains_and_opens(simulated, tmp_path) -> None:
     assert "contrast of held-out slices by caption" in done.stdout
     embedding = TextImageEncoder.from_folder(tmp_path / "encoder").encode_captions(["T1"])
     assert embedding.shape == (1, 128)
+
+
+def test_the_dicom_example_runs(tmp_path) -> None:
+    command = ["bash", str(EXAMPLES / "dicom.sh"), str(tmp_path / "out")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    made = tmp_path / "out" / "study" / "T1_T2"
+    assert len(list(made.glob("*.dcm"))) == len(list((made.parent / "T1").glob("*.dcm"))) == 95
+    table = (tmp_path / "out" / "cohort" / "summary.csv").read_text().splitlines()
+    assert sum(",done," in line for line in table) == 2
+    assert nib.load(tmp_path / "out" / "icbm_PD.nii.gz").shape == (99, 117, 95)

@@ -15,7 +15,7 @@ from i2igalip_cli.config import IntensityPolicy, Plane, PrepareConfig
 from i2igalip_cli.domains import DOMAINS, Domain
 from i2igalip_cli.engine.dataset import SPLITS, DatasetIndex, Shard, Split
 from i2igalip_cli.errors import ConfigError, DatasetError, VolumeError
-from i2igalip_cli.volumes import Volume, load_volume, volume_suffix
+from i2igalip_cli.volumes import Volume, is_second_of_pair, load_volume, volume_suffix
 from i2igalip_cli.volumes.intensity import find_window
 from i2igalip_cli.volumes.slicing import SliceStack, in_plane_spacing
 
@@ -80,7 +80,7 @@ def find_volumes(raw: Path, patterns: Mapping[str, str]) -> list[RawVolume]:
         raise DatasetError(f"{raw}: no such folder")
     found = []
     for path in sorted(raw.rglob("*")):
-        if volume_suffix(path) is None or not path.is_file():
+        if volume_suffix(path) is None or not path.is_file() or is_second_of_pair(path):
             continue
         name = path.relative_to(raw).as_posix().lower()
         fits = [

@@ -123,6 +123,7 @@ def translate_single(
     asked = "dicom" if volume_suffix(place) is None else settings.format
     check_output(place, format=asked, overwrite=overwrite)
     source = load_entry(entry, settings.irregular)
+    dtype = choose_dtype(settings.dtype, target, source)
     said = None
     if settings.caption is not None:
         said = encode_caption(settings.caption, checkpoint, settings.encoder, settings.weights)
@@ -131,7 +132,6 @@ def translate_single(
         result = translator(source, on_progress)
     except VolumeError as error:
         raise VolumeError(f"{entry.path}: {error}") from error
-    dtype = choose_dtype(settings.dtype, target, source)
     save_volume(result.volume, place, format=asked, dtype=dtype, overwrite=overwrite)
     picture = None
     if settings.preview:

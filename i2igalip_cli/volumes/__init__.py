@@ -14,6 +14,7 @@ from i2igalip_cli.volumes.entry import Irregular, VolumeEntry, choose_entries
 from i2igalip_cli.volumes.formats import (
     FORMATS,
     find_format,
+    is_second_of_pair,
     known_suffixes,
     output_format,
     volume_suffix,
@@ -137,6 +138,7 @@ __all__ = [
     "check_output",
     "choose_entries",
     "find_format",
+    "is_second_of_pair",
     "list_volumes",
     "load_entry",
     "load_volume",

@@ -79,6 +79,13 @@ def volume_suffix(path: Path) -> str | None:
     return max(matches, key=len, default=None)
 
 
+def is_second_of_pair(path: Path) -> bool:
+    """Whether a file holds only the voxels of a header beside it, which stands for both."""
+    return path.suffix.lower() == ".img" and any(
+        path.with_suffix(suffix).is_file() for suffix in (".hdr", ".HDR")
+    )
+
+
 def find_format(path: Path) -> Format:
     """The format of a path: by its suffix, and DICOM where that is none of a volume file's."""
     suffix = volume_suffix(path)

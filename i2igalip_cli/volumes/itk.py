@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from i2igalip_cli.errors import VolumeError, first_line
-from i2igalip_cli.volumes.claims import (
+from i2igalip_cli.volumes.checks import (
     check_affine,
     check_shape,
     find_place,

@@ -9,7 +9,7 @@ import numpy as np
 from nibabel.freesurfer.mghformat import DATA_OFFSET, MGHHeader
 
 from i2igalip_cli.errors import VolumeError
-from i2igalip_cli.volumes.claims import (
+from i2igalip_cli.volumes.checks import (
     check_affine,
     check_shape,
     find_place,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from i2igalip_cli.errors import VolumeError
-from i2igalip_cli.volumes.claims import find_place, list_entries
+from i2igalip_cli.volumes.checks import find_place, list_entries
 from i2igalip_cli.volumes.content import check_claim, named, read_block, read_head, write_whole
 from i2igalip_cli.volumes.entry import Irregular, VolumeEntry
 from i2igalip_cli.volumes.grid import SILENT_SHEAR_DEGREES, shear_degrees

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from nibabel.spatialimages import HeaderDataError
 
 from i2igalip_cli.errors import VolumeError
-from i2igalip_cli.volumes.claims import check_affine
+from i2igalip_cli.volumes.checks import check_affine
 from i2igalip_cli.volumes.nifti_header import NiftiHeader
 
 CONFLICT_MM = 0.1  # corners that sform and qform place farther apart are worth a warning

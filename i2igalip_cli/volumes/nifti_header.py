@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from i2igalip_cli.errors import VolumeError
-from i2igalip_cli.volumes.claims import check_shape, squeeze
+from i2igalip_cli.volumes.checks import check_shape, squeeze
 
 SINGLE_MAGIC = {348: b"n+1\0", 540: b"n+2\0\r\n\x1a\n"}
 PAIR_MAGIC = {348: b"ni1\0", 540: b"ni2\0\r\n\x1a\n"}

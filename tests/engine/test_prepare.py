@@ -1,8 +1,9 @@
 """Raw folders become datasets: every slice in its place, every subject in one split."""
 
+import nibabel as nib
 import numpy as np
 import pytest
-from conftest import head, write_head
+from conftest import OBLIQUE, head, write_head
 
 from i2igalip_cli.config import IntensityPolicy, PrepareConfig, parse_assignments
 from i2igalip_cli.engine.dataset import SPLITS, SliceDataset, read_index
@@ -265,3 +266,10 @@ def test_volumes_on_one_grid_are_registered_partners_and_others_are_not(tmp_path
             else:
                 assert data.domains[partner] == target
                 assert data.place(partner) == pytest.approx(data.place(number), abs=0.15)
+
+
+def test_a_pair_of_header_and_voxels_is_one_volume(tmp_path) -> None:
+    nib.save(nib.Nifti1Pair(head(), OBLIQUE), tmp_path / "sub-0_T1.hdr")
+    assert {path.suffix for path in tmp_path.iterdir()} == {".hdr", ".img"}
+    (found,) = find_volumes(tmp_path, {"T1": "*T1*"})
+    assert found.path.name == "sub-0_T1.hdr"

@@ -6,22 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import DERIVATION
 from fuzz.damage import damage
 
 from i2igalip_cli.errors import VolumeError
-from i2igalip_cli.volumes import Derivation, Volume, list_volumes, load_entry, save_volume
+from i2igalip_cli.volumes import Volume, list_volumes, load_entry, save_volume
 
 SUFFIXES = (".nii", ".nii.gz", ".hdr", ".mgh", ".mgz", ".nrrd", ".nhdr", ".mha", ".mhd")
 AFFINE = np.array([[-0.9, 0.1, 0, 80], [0.1, 0.9, 0, -90], [0, 0, 5.5, -30], [0, 0, 0, 1.0]])
-DERIVATION = Derivation(
-    source="T1",
-    target="T2",
-    modality="MR",
-    caption="This MRI is T2-weighted",
-    model="tiny",
-    model_sha256="0" * 64,
-    version="1.0",
-)
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
+from conftest import DERIVATION
 
 from i2igalip_cli.errors import EmptyVolumeError, VolumeError
 from i2igalip_cli.volumes import (
-    Derivation,
     Volume,
     list_volumes,
     load_entry,
@@ -24,15 +24,6 @@ from i2igalip_cli.volumes import (
 NAMES = ("a.nrrd", "a.nhdr", "a.mha", "a.mhd")
 ANGLE = 0.3
 DIRECTION = (np.cos(ANGLE), -np.sin(ANGLE), 0, np.sin(ANGLE), np.cos(ANGLE), 0, 0, 0, -1)
-DERIVATION = Derivation(
-    source="T1",
-    target="T2",
-    modality="MR",
-    caption="This MRI is T2-weighted",
-    model="tiny",
-    model_sha256="0" * 64,
-    version="1.0",
-)
 
 
 def numbers(shape=(3, 4, 5), dtype=np.int16) -> np.ndarray:

@@ -12,10 +12,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
+from conftest import DERIVATION
 
 from i2igalip_cli.errors import EmptyVolumeError, VolumeError
 from i2igalip_cli.volumes import (
-    Derivation,
     Volume,
     VolumeEntry,
     list_volumes,
@@ -27,15 +27,6 @@ from i2igalip_cli.volumes import (
 
 AFFINE = np.array([[-0.9, 0.1, 0, 80], [0.1, 0.9, 0, -90], [0, 0, 5.5, -30], [0, 0, 0, 1.0]])
 NAMES = ("a.nii", "a.nii.gz", "A.NII.GZ", "a.hdr", "a.img", "Kopf ü (1).nii")
-DERIVATION = Derivation(
-    source="T1",
-    target="T2",
-    modality="MR",
-    caption="This MRI is T2-weighted",
-    model="tiny",
-    model_sha256="0" * 64,
-    version="1.0",
-)
 GEOMETRY = ("pixdim", "qform_code", "sform_code", "xyzt_units", "dim_info", "srow_x", "srow_y")
 QUATERNION = ("srow_z", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_z")
 

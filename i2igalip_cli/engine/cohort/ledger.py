@@ -1,10 +1,12 @@
 """The state of an output folder: rows, claims, and what is being written.
 
 OUT/.i2igalip/rows/KEY.json     what became of an item; appears whole
+OUT/.i2igalip/rows/KEY.older    what is to be overwritten has no row any more, or never had one
 OUT/.i2igalip/claims/           who works on what, see `claims`
 OUT/.i2igalip/staging/KEY.N/    what generation N of a claim has written; renamed to its place
 OUT/.i2igalip/runs/             a file a run, touched to ask the file system for its time
 OUT/.i2igalip/shards/I-of-N.json  which items a shard has
+OUT/.i2igalip/slurm/            scripts and logs of submitted jobs
 OUT/.i2igalip/log-HOST-PID.txt  tracebacks, and what libraries say
 """
 
@@ -126,6 +128,34 @@ class Ledger:
             found = f"another volume of {item.entry.path}: {row.series or row.volume}"
         return found
 
+    def set_aside(self, item: CohortItem) -> None:
+        """Let what is there of an item count for nothing from now on, in whatever run.
+
+        Raises:
+            VolumeError: The folder can't be written to.
+        """
+        older = self._older_path(item.key)
+        try:
+            if self._row_path(item.key).exists():
+                self._row_path(item.key).replace(older)
+            elif self.output(item).exists():
+                older.touch()
+        except OSError as error:
+            raise VolumeError(f"can't write {older}: {error.strerror}") from error
+
+    def is_set_aside(self, key: str) -> bool:
+        """Whether an output without a row may be overwritten."""
+        return self._older_path(key).exists()
+
+    def put_back(self, key: str) -> None:
+        """Let what was set aside count again, unless it was redone."""
+        older = self._older_path(key)
+        with contextlib.suppress(OSError):  # it wasn't set aside, or can't be: then it is redone
+            if older.stat().st_size == 0:
+                older.unlink()
+            elif not self._row_path(key).exists():
+                older.replace(self._row_path(key))
+
     def staging(self, claim: Claim) -> Path:
         """A new empty folder for what the holder of a claim writes; those of the dead are removed.
 
@@ -200,6 +230,9 @@ class Ledger:
 
     def _row_path(self, key: str) -> Path:
         return row_path(self.out, key)
+
+    def _older_path(self, key: str) -> Path:
+        return self._row_path(key).with_suffix(".older")
 
     def _staging_path(self, key: str, generation: int) -> Path:
         return self.state / "staging" / f"{key}.{generation}"

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from i2igalip_cli.engine.cohort.bids import find_sources, is_bids
 from i2igalip_cli.errors import VolumeError
-from i2igalip_cli.volumes import volume_suffix
+from i2igalip_cli.volumes import is_second_of_pair, volume_suffix
 
 _HERE = PurePosixPath()
 
@@ -94,17 +94,16 @@ def _walk(folder: Path, mirrored: PurePosixPath = _HERE) -> Iterator[Place]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(where, name)
-            if _is_volume(path, names):
+            if _is_volume(path):
                 below = PurePosixPath(path.relative_to(folder).parent.as_posix())
                 yield Place(path=path, folder=mirrored / below, named=False)
     yield Place(path=folder, folder=mirrored, named=False)
 
 
-def _is_volume(path: Path, beside: Sequence[str]) -> bool:
+def _is_volume(path: Path) -> bool:
     """Whether a file is a volume by its name; of a pair the header stands for both."""
-    header = path.with_suffix(".hdr").name
-    second = path.suffix.lower() == ".img" and header in beside
-    return not path.name.startswith(".") and volume_suffix(path) is not None and not second
+    named = not path.name.startswith(".") and volume_suffix(path) is not None
+    return named and not is_second_of_pair(path)
 
 
 def _glob(pattern: str) -> Iterator[Place]:

@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from os import getpid
 from pathlib import Path
@@ -17,7 +17,7 @@ from i2igalip_cli.engine.cohort.items import CohortItem, plan_items, refuse_twin
 from i2igalip_cli.engine.cohort.ledger import Ledger
 from i2igalip_cli.engine.cohort.plan import Plan
 from i2igalip_cli.engine.cohort.rows import Row
-from i2igalip_cli.engine.cohort.settings import Fingerprint, TranslationSettings
+from i2igalip_cli.engine.cohort.settings import Fingerprint, TranslationSettings, check_dtype
 from i2igalip_cli.engine.cohort.shards import Shard, ShardRecord
 from i2igalip_cli.engine.cohort.supervisor import COMMAND, Supervisor
 from i2igalip_cli.engine.cohort.table import TABLE, CohortReport, write_table
@@ -62,6 +62,56 @@ class CohortRequest:
         return path if is_bids(path) else None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Beginning:
+    """A cohort that nothing speaks against, before anything is done to it.
+
+    Attributes:
+        ledger: Of the output folder.
+        items: All volumes, those of other shards too.
+        own: Those of this run.
+        fingerprint: The settings' part that decides on results.
+        weights: Name of the checkpoint.
+    """
+
+    ledger: Ledger
+    items: tuple[CohortItem, ...]
+    own: tuple[CohortItem, ...]
+    fingerprint: Fingerprint
+    weights: str
+
+
+@contextlib.contextmanager
+def begin_cohort(request: CohortRequest) -> Iterator[Beginning]:
+    """Find what is to be done, and refuse all that can be refused before.
+
+    Args:
+        request: What is wanted.
+
+    Raises:
+        GalipError: Nothing can start.
+    """
+    checkpoint = load_checkpoint(request.settings.weights)
+    fingerprint = Fingerprint.of(request.settings, checkpoint)
+    target = find_domain(fingerprint.target, checkpoint.domains)
+    check_dtype(request.settings.dtype, target)
+    name = checkpoint.name
+    source = None
+    if request.settings.source is not None:
+        source = find_domain(request.settings.source, checkpoint.domains)
+    del checkpoint  # the worker has its own
+    out = _output_folder(request)
+    items = _find_items(request, out, source, target)
+    ledger = Ledger(out, Ledger.name_run(), request.lease)
+    try:
+        refuse_twins(items, case_blind=ledger.is_case_blind)
+        own = tuple(items if request.shard is None else request.shard.of(items))
+        _refuse_earlier(request, ledger, own, fingerprint)
+        yield Beginning(ledger=ledger, items=items, own=own, fingerprint=fingerprint, weights=name)
+    finally:
+        ledger.close()
+
+
 def run_cohort(
     request: CohortRequest, on_progress: Callable[[int, int], None] | None = None
 ) -> CohortReport:
@@ -76,32 +126,19 @@ def run_cohort(
         GalipError: Nothing could start, or a fault that meets every volume ended the run.
     """
     began = time.monotonic()
-    checkpoint = load_checkpoint(request.settings.weights)
-    fingerprint = Fingerprint.of(request.settings, checkpoint)
-    target = find_domain(fingerprint.target, checkpoint.domains)
-    name = checkpoint.name
-    source = None
-    if request.settings.source is not None:
-        source = find_domain(request.settings.source, checkpoint.domains)
-    del checkpoint  # the worker has its own
-    out = _output_folder(request)
-    items = _find_items(request, out, source, target)
-    ledger = Ledger(out, Ledger.name_run(), request.lease)
-    try:
-        refuse_twins(items, case_blind=ledger.is_case_blind)
-        own = tuple(items if request.shard is None else request.shard.of(items))
-        _refuse_earlier(request, ledger, own, fingerprint)
+    with begin_cohort(request) as beginning:
+        ledger = beginning.ledger
         if request.bids is not None:
-            write_descriptions(out, request.bids)
+            write_descriptions(ledger.out, request.bids)
         if request.shard is not None:
-            record = ShardRecord.of(request.shard, [item.key for item in items])
+            record = ShardRecord.of(request.shard, [item.key for item in beginning.items])
             record.write(ledger.state / "shards")
         plan = Plan(
-            out=out,
-            items=own,
+            out=ledger.out,
+            items=beginning.own,
             settings=request.settings,
-            fingerprint=fingerprint,
-            weights=name,
+            fingerprint=beginning.fingerprint,
+            weights=beginning.weights,
             overwrite=request.overwrite,
             began_ns=ledger.began_ns,
             shard="" if request.shard is None else str(request.shard),
@@ -110,8 +147,6 @@ def run_cohort(
             parent=getpid(),
         )
         return _work(request, plan, ledger, began, on_progress)
-    finally:
-        ledger.close()
 
 
 def _work(
@@ -203,7 +238,7 @@ def _refuse_earlier(
         if row is not None:
             statuses[row.status] += 1
             differences += filter(None, [ledger.differences(row, item, fingerprint)])
-        elif exists and not claimed:
+        elif exists and not claimed and not ledger.is_set_aside(item.key):
             foreign.append(item)
     if not request.resume and (there or statuses):
         listed = ", ".join(f"{n} {status}" for status, n in sorted(statuses.items())) or "no rows"

@@ -7,7 +7,7 @@ import numpy as np
 from i2igalip_cli.checkpoints import Checkpoint
 from i2igalip_cli.domains import Domain, find_domain
 from i2igalip_cli.engine.translator import TranslationOptions
-from i2igalip_cli.errors import ConfigError
+from i2igalip_cli.errors import ConfigError, VolumeError
 from i2igalip_cli.volumes import FORMATS, Irregular, Volume
 
 DTYPES = ("auto", "float32", "int16", "uint16", "source")
@@ -110,6 +110,16 @@ class Fingerprint:
         )
 
 
+def check_dtype(dtype: str, target: Domain) -> None:
+    """Refuse a type of voxels that no output of the target can have.
+
+    Raises:
+        VolumeError: CT in an unsigned type.
+    """
+    if target.modality == "CT" and dtype.startswith("uint"):
+        raise VolumeError(f"CT has Hounsfield units below 0, {dtype} has no room for them")
+
+
 def choose_dtype(dtype: str, target: Domain, source: Volume) -> str:
     """The type of an output's voxels.
 
@@ -118,7 +128,16 @@ def choose_dtype(dtype: str, target: Domain, source: Volume) -> str:
             "source" is the source's integer type, float32 where that is none.
         target: Domain of the output.
         source: What it was made of.
+
+    Raises:
+        VolumeError: CT in an unsigned type, which has no room for Hounsfield units below 0.
     """
+    chosen = _choose(dtype, target, source)
+    check_dtype(chosen, target)
+    return chosen
+
+
+def _choose(dtype: str, target: Domain, source: Volume) -> str:
     if dtype == "auto":
         return "int16" if target.modality == "CT" else "float32"
     if dtype == "source":

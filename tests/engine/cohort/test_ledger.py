@@ -208,6 +208,13 @@ def test_the_type_of_the_output(dtype, target, stored, expected) -> None:
     assert choose_dtype(dtype, DOMAINS[target], volume) == expected
 
 
+@pytest.mark.parametrize("dtype", ["uint16", "source"])
+def test_ct_never_goes_to_an_unsigned_type(dtype) -> None:
+    volume = Volume(array=np.ones((2, 3, 4)), affine=np.eye(4), stored_dtype=np.dtype(np.uint16))
+    with pytest.raises(VolumeError, match="CT has Hounsfield units below 0, uint16 has no room"):
+        choose_dtype(dtype, DOMAINS["pelvic-CT"], volume)
+
+
 @pytest.mark.parametrize("wrong", [{"format": "jpeg"}, {"dtype": "int3"}, {"irregular": "guess"}])
 def test_unknown_settings_are_refused(wrong) -> None:
     with pytest.raises(ConfigError, match="unknown"):
