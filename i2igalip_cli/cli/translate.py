@@ -9,6 +9,8 @@ import typer
 
 from i2igalip_cli.cli.cohort import show_report, volumes_progress
 from i2igalip_cli.cli.console import Json, plain, print_json, progress, say, warn
+from i2igalip_cli.cli.submission import parse_submission
+from i2igalip_cli.cli.submission import submit as submit_request
 from i2igalip_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 
 def translate(
+    context: typer.Context,
     to: Annotated[str, typer.Option("--to", help="Target domain, e.g. T2, or its caption.")],
     inputs: Annotated[
         list[str] | None,
@@ -93,6 +96,25 @@ def translate(
     batch_size: Annotated[
         int, typer.Option(help="Slices between two reports of progress; never the result.")
     ] = 8,
+    submit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="slurm",
+            help="Don't translate here: submit --jobs tasks and one that merges their tables to "
+            "the cluster (needs i2igalip[slurm]).",
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(metavar="N", help="--submit: share among up to N tasks.")
+    ] = None,
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="--submit: option of sbatch, repeated: partition=gpu, gpus-per-node=1, time=120 "
+            "(minutes; default 8 hours), mem=16G (default 8G) ...",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Translate volumes into another domain.
@@ -112,6 +134,7 @@ def translate(
         raise typer.BadParameter("give a volume, a folder of volumes, or --list FILE")
     if resume and overwrite:
         raise typer.BadParameter("--resume keeps what is finished, --overwrite doesn't: choose one")
+    submission = parse_submission(submit, jobs, slurm, shard)
     options = TranslationOptions(device=device, threads=threads, batch_size=batch_size)
     try:
         share = None if shard is None else Shard.parse(shard, os.environ)
@@ -139,7 +162,10 @@ def translate(
         overwrite=overwrite,
         shard=share,
     )
-    if _is_cohort(request):
+    is_cohort = _is_cohort(request, submitted=submission is not None)
+    if submission is not None:
+        submit_request(context, request, submission, as_json=as_json)
+    elif is_cohort:
         _translate_cohort(request, as_json=as_json)
     else:
         _translate_one(request, as_json=as_json)
@@ -153,7 +179,7 @@ def _volume_number(text: str | None) -> int | str | None:
     return int(text)
 
 
-def _is_cohort(request: "CohortRequest") -> bool:
+def _is_cohort(request: "CohortRequest", *, submitted: bool) -> bool:
     """Whether the output is a folder with a table, rather than one volume.
 
     Raises:
@@ -170,7 +196,7 @@ def _is_cohort(request: "CohortRequest") -> bool:
         raise typer.BadParameter(
             f"--format dicom writes a folder, but -o {out} names a volume file"
         )
-    reason = _needs_folder(request)
+    reason = "--submit" if submitted else _needs_folder(request)
     if reason:
         named = "" if out is None else f", and {out} names one volume"
         raise typer.BadParameter(f"{reason}: say with -o DIR where to write{named}")

@@ -25,6 +25,8 @@ from i2igalip_cli.volumes import (
     volume_suffix,
 )
 
+_LISTED = 4  # volumes that a refusal names
+
 
 @dataclass(frozen=True, kw_only=True)
 class SingleReport:
@@ -169,8 +171,13 @@ def _find_entry(path: Path, choice: Choice) -> VolumeEntry:
 
 def _only(path: Path, entries: "tuple[VolumeEntry, ...] | list[VolumeEntry]") -> VolumeEntry:
     if len(entries) > 1:
+        named = [
+            f"series {entry.describe()}" if entry.series else entry.path.name for entry in entries
+        ]
+        listed = "; ".join(named[:_LISTED]) + ("; ..." if len(named) > _LISTED else "")
         raise VolumeError(
-            f"{path}: {len(entries)} volumes; say with -o DIR where to write all of them"
+            f"{path}: {len(entries)} volumes ({listed}); name one of them, or say with -o DIR where "
+            "to write all"
         )
     return entries[0]
 

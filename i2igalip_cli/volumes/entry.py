@@ -25,6 +25,7 @@ class VolumeEntry:
         files: DICOM: its files, in the folder or archive.
         notes: What listing it had to mend.
         refusal: Why it can't be used, a whole sentence that names the rule; "" where it can.
+        expected: Whether users expect such an entry to be left out (localizers, reports).
     """
 
     path: Path
@@ -35,6 +36,7 @@ class VolumeEntry:
     files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     refusal: str = ""
+    expected: bool = False
 
     def describe(self) -> str:
         """One line that tells it from the others of its path."""
