@@ -176,8 +176,8 @@ def _only(path: Path, entries: "tuple[VolumeEntry, ...] | list[VolumeEntry]") ->
         ]
         listed = "; ".join(named[:_LISTED]) + ("; ..." if len(named) > _LISTED else "")
         raise VolumeError(
-            f"{path}: {len(entries)} volumes ({listed}); name one of them, or say with -o DIR where "
-            "to write all"
+            f"{path}: {len(entries)} volumes ({listed}); name one of them, or say with -o DIR "
+            "where to write all"
         )
     return entries[0]
 

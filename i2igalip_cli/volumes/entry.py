@@ -23,6 +23,7 @@ class VolumeEntry:
         description: What it says of itself, for people and for `--series`.
         volume: Place on the fourth axis, from 0; None where there is none.
         files: DICOM: its files, in the folder or archive.
+        frames: DICOM: (file, number of the frame from 1, or None) of each of its images.
         notes: What listing it had to mend.
         refusal: Why it can't be used, a whole sentence that names the rule; "" where it can.
         expected: Whether users expect such an entry to be left out (localizers, reports).
@@ -34,6 +35,7 @@ class VolumeEntry:
     description: str = ""
     volume: int | None = None
     files: tuple[str, ...] = ()
+    frames: tuple[tuple[str, int | None], ...] = ()
     notes: tuple[str, ...] = ()
     refusal: str = ""
     expected: bool = False

@@ -70,6 +70,21 @@ def test_a_failed_volume_neither_crashes_its_task_nor_keeps_the_merge_waiting(
     assert [row["status"] for row in read_table(tmp_path / "my out")].count("done") == 3
 
 
+def test_a_task_that_gives_way_to_another_job_goes_on_after_it(submit, tmp_path) -> None:
+    volumes = write_volumes(tmp_path / "in", 12, slow=(0, 1, 2, 3))
+    array, merge = submit("--jobs", "1")
+    one = Job(array.number, Path(f"{array.log}_0_log.out"))
+    wait_until(lambda: written(tmp_path / "my out") != [], f"a first volume: {one.said()}")
+    urgent = ("--partition=urgent", "--exclusive", "--mem=1G", "--output=/dev/null")
+    slurm("sbatch", *urgent, "--wrap=sleep 1")
+    assert one.wait() == "COMPLETED", one.said()
+    assert one.restarts == 1
+    assert merge.wait() == "COMPLETED", merge.said()
+    rows = read_table(tmp_path / "my out")
+    assert len(rows) == len(written(tmp_path / "my out")) == len(volumes)
+    assert "1" in {row["attempt"] for row in rows}  # the finished ones stayed
+
+
 def test_slurms_refusal_is_one_line(tmp_path, checkpoint_file, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_volumes(tmp_path / "in", 2)

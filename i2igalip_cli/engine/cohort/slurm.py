@@ -12,6 +12,8 @@ DEFAULTS: Mapping[str, str | bool] = {
     "requeue": True,
     "time": "08:00:00",
 }
+WARNING_SECONDS = 120  # before a task's time is up; a worker has 20 to drop its volumes
+_SHORTEST_MINUTES = 5  # else a task is warned before it has done anything
 _LONGEST_MINUTES = 366 * 24 * 60
 
 _OPTION = re.compile(r"([A-Za-z][A-Za-z_-]+)(?:=(.+))?")
@@ -47,7 +49,7 @@ class Submission:
         """Refuse what can't be submitted.
 
         Raises:
-            ConfigError: No task, an option that is set here, or a time that isn't Slurm's.
+            ConfigError: No task, an option that is set here, or a time that is too short or none.
         """
         if self.jobs < 1:
             raise ConfigError(f"--jobs {self.jobs}: an array has 1 task or more")
@@ -56,7 +58,11 @@ class Submission:
             own = next((own for own in _OWN if own.startswith(name)), None)
             if own is not None:
                 raise ConfigError(f"--slurm {name} can't be set: {_OWN[own]}")
-        _ = self.minutes
+        if 0 < self.minutes < _SHORTEST_MINUTES:  # 0 is no limit
+            raise ConfigError(
+                f"--slurm time={self.options['time']}: too short for a task, which is stopped "
+                f"{WARNING_SECONDS} s before; give {_SHORTEST_MINUTES} minutes or more"
+            )
 
     @classmethod
     def parse(cls, jobs: int, texts: Sequence[str]) -> "Submission":

@@ -23,7 +23,7 @@ from i2igalip_cli.engine.cohort.job import Job
 from i2igalip_cli.engine.cohort.ledger import Ledger
 from i2igalip_cli.engine.cohort.run import Beginning, CohortRequest, begin_cohort
 from i2igalip_cli.engine.cohort.shards import Shard
-from i2igalip_cli.engine.cohort.slurm import DEFAULTS, Submission
+from i2igalip_cli.engine.cohort.slurm import DEFAULTS, WARNING_SECONDS, Submission
 from i2igalip_cli.errors import ConfigError, VolumeError, one_line
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 PROGRAM = (sys.executable, "-P", "-m", "i2igalip_cli")  # -P: no module from the user's folder
 THREADS = 4  # and processors of a task, unless something is said
 RESTARTS = 20  # of a task whose time was up: a limit too short for one volume would never end
-_WARNING_SECONDS = 120  # before the time is up; a worker has 20 to drop its volumes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,7 +226,7 @@ def _executor(folder: Path, submission: Submission, threads: int) -> "SlurmExecu
         time=submission.minutes,
         cpus_per_task=threads,
         array_parallelism=submission.jobs,
-        signal_delay_s=_WARNING_SECONDS,
+        signal_delay_s=WARNING_SECONDS,
         setup=[f"export OMP_NUM_THREADS={threads}"],
         srun_args=[f"--cpus-per-task={threads}"],  # which srun doesn't take from its job
         stderr_to_stdout=True,

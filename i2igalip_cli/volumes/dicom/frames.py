@@ -18,6 +18,7 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
 )
 
 from i2igalip_cli.domains import Modality
@@ -33,6 +34,8 @@ from i2igalip_cli.volumes.dicom.places import (
 READERS = 4  # threads: they wait for network file systems, parsing itself takes turns
 # What may tell volumes of one series apart that lie at the same places, in the order of trying.
 DIVIDERS = (
+    "ImageType",
+    "ComplexImageComponent",
     "EchoTime",
     "EchoNumbers",
     "TemporalPositionIdentifier",
@@ -48,10 +51,10 @@ DIVIDERS = (
 _KEYWORDS = (
     *DIVIDERS,
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber"),
-    *("SeriesDescription", "ProtocolName", "Modality", "ImageType", "InstanceNumber"),
+    *("SeriesDescription", "ProtocolName", "InstanceNumber"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"),
-    *("FrameOfReferenceUID", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"),
-    *("ImagerPixelSpacing", "NumberOfFrames", "SpecificCharacterSet"),
+    *("FrameOfReferenceUID", "PatientID", "Rows", "Columns", "NumberOfFrames"),
+    "SpecificCharacterSet",
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
 _TAGS = tuple(Tag(keyword) for keyword in _KEYWORDS)
@@ -64,7 +67,14 @@ IMAGE_CLASSES: dict[str, Modality] = {
     "1.2.840.10008.5.1.4.1.1.2.2": "CT",
 }
 Vector = tuple[float, ...]
+_NEEDED = ("SeriesInstanceUID", "Rows", "Columns")
+_PIXEL_GROUP = (b"\xe0\x7f", b"\x7f\xe0")  # 7FE0, in either byte order
+EMPTY = "an empty file, or one cut off at its beginning"
 _GROUP_END = 144  # preamble, "DICM", and the element with the length of group 0002
+
+
+class EmptyFileError(VolumeError):
+    """A file without content."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +86,7 @@ class Frame:
         number: Of the frame in its file, from 1; None for a single-frame image.
         uid: SOPInstanceUID.
         series: SeriesInstanceUID.
+        owner: PatientID, StudyInstanceUID, FrameOfReferenceUID: one volume has one of each.
         series_number: SeriesNumber; None where absent.
         description: SeriesDescription, or ProtocolName.
         sop_class: SOPClassUID.
@@ -92,6 +103,7 @@ class Frame:
     number: int | None
     uid: str
     series: str
+    owner: tuple[str, str, str]
     series_number: int | None
     description: str
     sop_class: str
@@ -116,6 +128,11 @@ def describe_frame(dataset: Dataset, file: str, number: int | None) -> Frame:
             number=number,
             uid=str(dataset.get("SOPInstanceUID") or ""),
             series=_text(dataset.get("SeriesInstanceUID")),
+            owner=(
+                _text(dataset.get("PatientID")),
+                _text(dataset.get("StudyInstanceUID")),
+                _text(dataset.get("FrameOfReferenceUID")),
+            ),
             series_number=_integer(dataset.get("SeriesNumber")),
             description=_text(dataset.get("SeriesDescription") or dataset.get("ProtocolName")),
             sop_class=_text(dataset.get("SOPClassUID")),
@@ -204,24 +221,51 @@ def _check_deflated(opened: BinaryIO) -> None:
 
 
 def _read_frames(member: str, opened: BinaryIO) -> tuple[Frame, ...]:
-    """The frames of a file; none where it is no DICOM."""
-    if not looks_like_dicom(opened.read(132)):
+    """The frames of a file; none where it is no DICOM.
+
+    Raises:
+        VolumeError: It is cut off or damaged.
+    """
+    start = opened.read(132)
+    if not start.strip(b"\0") and len(start) < 132:
+        raise EmptyFileError(EMPTY)
+    if not looks_like_dicom(start):
         return ()
     opened.seek(0)
     dataset = read_dataset(opened, header_only=True, tags=_TAGS)
-    if "SOPClassUID" not in dataset and "Rows" not in dataset:
-        raise VolumeError("a damaged DICOM file (it has neither a class nor an image)")
-    if UID(str(dataset.get("SOPClassUID") or "")) not in IMAGE_CLASSES:
-        return (describe_frame(dataset, member, None),)
-    return tuple(describe_frame(frame, member, number) for number, frame in flatten(dataset))
+    if dataset.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+        return ()
+    if "SOPClassUID" not in dataset and "MediaStorageSOPClassUID" in dataset.file_meta:
+        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID
+    if UID(_text(dataset.get("SOPClassUID"))) in IMAGE_CLASSES or "SOPClassUID" not in dataset:
+        _check_whole(dataset, opened)
+        return tuple(describe_frame(frame, member, n) for n, frame in flatten(dataset))
+    return (describe_frame(dataset, member, None),)
+
+
+def _check_whole(dataset: Dataset, opened: BinaryIO) -> None:
+    """Refuse an image whose header ends too early: it would be missing without a word."""
+    absent = [name for name in _NEEDED if not dataset.get(name)]
+    if absent:
+        raise VolumeError(f"a damaged DICOM file ({absent[0]} is absent)")
+    deflated = dataset.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian
+    if not deflated and opened.read(2) not in _PIXEL_GROUP:
+        raise VolumeError("a damaged DICOM file (it ends before its pixels)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Headers:
-    """All frames of a place, and the files that look like DICOM but can't be read, with why."""
+    """All frames of a place, and what can't be read.
+
+    Attributes:
+        frames: In order of the files.
+        damaged: Files that look like DICOM, or can't be opened, and why.
+        empty: Files without content: slices, or nothing to do with DICOM.
+    """
 
     frames: tuple[Frame, ...]
     damaged: tuple[tuple[str, str], ...]
+    empty: tuple[str, ...]
 
 
 def read_headers(path: Path, members: Sequence[str]) -> Headers:
@@ -236,12 +280,15 @@ def read_headers(path: Path, members: Sequence[str]) -> Headers:
     """
     frames: list[Frame] = []
     damaged: list[tuple[str, str]] = []
+    empty: list[str] = []
     for member, found in _each(path, members):
-        if isinstance(found, VolumeError):
+        if isinstance(found, EmptyFileError):
+            empty.append(member)
+        elif isinstance(found, VolumeError):
             damaged.append((member, str(found)))
         else:
             frames.extend(found)
-    return Headers(frames=tuple(frames), damaged=tuple(damaged))
+    return Headers(frames=tuple(frames), damaged=tuple(damaged), empty=tuple(empty))
 
 
 def _each(
@@ -253,12 +300,21 @@ def _each(
         return
 
     def read(chunk: Sequence[str]) -> list[tuple[str, tuple[Frame, ...] | VolumeError]]:
-        return [(member, _attempt(member, opened)) for member, opened in open_members(path, chunk)]
+        return [(member, _open_and_attempt(path, member)) for member in chunk]
 
     chunks = [members[start : start + 64] for start in range(0, len(members), 64)]
     with ThreadPoolExecutor(READERS) as readers:
         for found in readers.map(read, chunks):
             yield from found
+
+
+def _open_and_attempt(path: Path, member: str) -> tuple[Frame, ...] | VolumeError:
+    try:
+        for _, opened in open_members(path, [member]):
+            return _attempt(member, opened)
+    except VolumeError as error:
+        return VolumeError(str(error).removeprefix(f"{path}: "))
+    return ()
 
 
 def _attempt(member: str, opened: BinaryIO) -> tuple[Frame, ...] | VolumeError:

@@ -21,6 +21,7 @@ from pydicom.uid import UID
 
 from i2igalip_cli.errors import VolumeError, first_line
 
+SECONDS = 60.0  # for one frame
 _DESCRIPTION = {  # option of pydicom's decoders: keyword
     "rows": "Rows",
     "columns": "Columns",
@@ -57,28 +58,50 @@ def decode_lossless_jpeg(dataset: Dataset, index: int) -> npt.NDArray[Any]:
 
 
 class _Server:
-    """The process, and the pipes to it."""
+    """The process, and the pipes to it; a fork of ours gets one of its own."""
 
     def __init__(self) -> None:
+        self.forget()
+        os.register_at_fork(after_in_child=self.forget)
+
+    def forget(self) -> None:
+        """Begin anew: what a parent has started isn't ours to use."""
         self._process: subprocess.Popen[bytes] | None = None
         self._turns = threading.Lock()
+        self._asked = 0
 
     def ask(self, question: object) -> npt.NDArray[Any] | str:
         """The decoded frame, or what is wrong with it."""
         with self._turns:
             process = self._process = self._process or _start()
-            assert process.stdin is not None  # both are pipes
-            assert process.stdout is not None
+            watch = threading.Timer(SECONDS, process.kill)
+            watch.start()
             try:
-                pickle.dump(question, process.stdin)
-                process.stdin.flush()
-                answer: npt.NDArray[Any] | str = pickle.load(process.stdout)
-                return answer
-            except (OSError, EOFError, pickle.UnpicklingError):
+                return self._exchange(process, question)
+            except BaseException as error:
+                # Whatever came between: an answer that is still on its way is nobody's.
                 process.kill()
                 process.communicate()
                 self._process = None
-                return "gdcm: ended itself on these bytes"
+                if not isinstance(error, (OSError, EOFError, pickle.UnpicklingError)):
+                    raise
+                return "gdcm: ended itself on these bytes, or took too long"
+            finally:
+                watch.cancel()
+
+    def _exchange(
+        self, process: subprocess.Popen[bytes], question: object
+    ) -> npt.NDArray[Any] | str:
+        assert process.stdin is not None  # both are pipes
+        assert process.stdout is not None
+        self._asked += 1
+        pickle.dump((self._asked, question), process.stdin)
+        process.stdin.flush()
+        number, answer = pickle.load(process.stdout)
+        if number != self._asked:
+            raise EOFError(f"answer {number} to question {self._asked}")
+        found: npt.NDArray[Any] | str = answer
+        return found
 
 
 def _start() -> subprocess.Popen[bytes]:
@@ -96,8 +119,8 @@ def _serve() -> None:
     os.dup2(2, 1)
     with contextlib.suppress(EOFError):
         while True:
-            frame, syntax, options = pickle.load(sys.stdin.buffer)
-            pickle.dump(_decode(frame, syntax, options), answers)
+            number, (frame, syntax, options) = pickle.load(sys.stdin.buffer)
+            pickle.dump((number, _decode(frame, syntax, options)), answers)
             answers.flush()
 
 

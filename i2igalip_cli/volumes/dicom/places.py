@@ -66,34 +66,53 @@ def _open_tar(path: Path) -> tarfile.TarFile:
     return tarfile.open(path, "r:gz") if packed else tarfile.open(path, "r:")
 
 
-def list_members(path: Path) -> list[str]:
-    """The files at a place that may be DICOM images, in a stable order.
+def list_members(path: Path) -> tuple[list[str], list[tuple[str, str]]]:
+    """The files at a place that may be DICOM images, in a stable order, and what can't be read.
 
     Args:
-        path: A folder (searched through all levels, hidden files left out), a zip or tar, a
-            DICOMDIR (the images it refers to), or one file.
+        path: A folder (searched through all levels, links too, hidden files left out), a zip or
+            tar, a DICOMDIR (the images it refers to), or one file.
 
     Returns:
-        Names within the folder or archive, or beside the DICOMDIR; "" where `path` itself is the
-        file.
+        Names within the folder or archive, or beside the DICOMDIR ("" where `path` itself is the
+        file); and folders that can't be listed, with why.
 
     Raises:
         VolumeError: The archive or the DICOMDIR is damaged, or refers to files that aren't there.
     """
     if path.is_dir():
-        return [
-            member.relative_to(path).as_posix()
-            for member in sorted(path.rglob("*"))
-            if member.is_file()
-            and not any(part.startswith(".") for part in member.relative_to(path).parts)
-            and member.name.upper() != "DICOMDIR"
-        ]
+        return _walk(path)
     if is_archive(path):
         try:
-            return [name for name in _names(path) if not Path(name).name.startswith((".", "__"))]
+            names = [name for name in _names(path) if not Path(name).name.startswith((".", "__"))]
         except _ARCHIVE_FAULTS as error:
             raise VolumeError(f"{path}: a damaged archive ({first_line(error)})") from error
-    return _referenced(path)
+        return names, []
+    return _referenced(path), []
+
+
+def _walk(folder: Path) -> tuple[list[str], list[tuple[str, str]]]:
+    members: list[str] = []
+    unreadable: list[tuple[str, str]] = []
+
+    def note(error: OSError) -> None:
+        place = Path(error.filename).relative_to(folder).as_posix()
+        unreadable.append((place, error.strerror or "can't be read"))
+
+    seen: set[str] = set()
+    for where, folders, names in os.walk(folder, onerror=note, followlinks=True):
+        if (real := os.path.realpath(where)) in seen:  # a link back to where it came from
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        below = Path(where).relative_to(folder)
+        members += [
+            (below / name).as_posix()
+            for name in sorted(names)
+            if not name.startswith(".") and name.upper() != "DICOMDIR"
+        ]
+    return members, unreadable
 
 
 def _names(path: Path) -> list[str]:
@@ -117,12 +136,29 @@ def _referenced(path: Path) -> list[str]:
     except Exception as error:  # pydicom meets damaged bytes with any error at all
         raise VolumeError(f"{path}: damaged DICOM ({first_line(error)})") from error
     members = ["/".join([name] if isinstance(name, str) else name) for name in named if name]
-    absent = [member for member in members if not (path.parent / member).is_file()]
+    found = {member: _find_in_any_case(path.parent, member) for member in members}
+    absent = [member for member, name in found.items() if name is None]
     if absent:
         raise VolumeError(
             f"{path}: refers to {len(absent)} files that aren't there, {absent[0]} the first"
         )
-    return members
+    return [name for name in found.values() if name is not None]
+
+
+def _find_in_any_case(folder: Path, member: str) -> str | None:
+    """A file by its name; a copy of a disc may have its names in lower case."""
+    if (folder / member).is_file():
+        return member
+    place = folder
+    for part in member.split("/"):
+        try:
+            names = {file.name.upper(): file.name for file in place.iterdir()}
+        except OSError:
+            return None
+        if part.upper() not in names:
+            return None
+        place = place / names[part.upper()]
+    return place.relative_to(folder).as_posix() if place.is_file() else None
 
 
 def open_members(path: Path, members: Iterable[str]) -> Iterator[tuple[str, BinaryIO]]:

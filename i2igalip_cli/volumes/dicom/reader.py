@@ -11,6 +11,7 @@ from pydicom.uid import UID
 from i2igalip_cli.domains import Modality
 from i2igalip_cli.errors import VolumeError, first_line, one_line
 from i2igalip_cli.volumes.dicom.frames import (
+    EMPTY,
     IMAGE_CLASSES,
     Frame,
     read_dataset,
@@ -21,7 +22,7 @@ from i2igalip_cli.volumes.dicom.multiframe import flatten
 from i2igalip_cli.volumes.dicom.pixels import Plane, decode_frame
 from i2igalip_cli.volumes.dicom.places import list_members, open_members
 from i2igalip_cli.volumes.dicom.regular import make_regular
-from i2igalip_cli.volumes.dicom.series import Part, split_series
+from i2igalip_cli.volumes.dicom.series import Part, check_volume, split_series
 from i2igalip_cli.volumes.dicom.stack import Matrix, stack_frames
 from i2igalip_cli.volumes.entry import Irregular, VolumeEntry
 from i2igalip_cli.volumes.volume import Array, Volume
@@ -38,31 +39,62 @@ def list_volumes(path: Path) -> tuple[VolumeEntry, ...]:
     Raises:
         VolumeError: The place can't be read, or all of its DICOM is damaged.
     """
-    headers = read_headers(path, list_members(path))
-    if not headers.frames and headers.damaged:
-        member, reason = headers.damaged[0]
-        raise VolumeError(f"{path}{': ' + member if member else ''}: {reason}")
-    broken = {str(PurePosixPath(member).parent): (member, why) for member, why in headers.damaged}
-    return tuple(_entry(path, part, broken) for part in split_series(headers.frames))
+    members, unreadable = list_members(path)
+    headers = read_headers(path, members)
+    damaged = (*unreadable, *headers.damaged)
+    parts = split_series(headers.frames)
+    entries = tuple(_entry(path, part, damaged, headers.empty) for part in parts)
+    return (*entries, *_entries_of_damage(path, damaged, headers.frames))
 
 
-def _entry(path: Path, part: Part, broken: dict[str, tuple[str, str]]) -> VolumeEntry:
+def _entry(
+    path: Path, part: Part, damaged: Sequence[tuple[str, str]], empty: Sequence[str]
+) -> VolumeEntry:
     """What is known of a volume; damaged files beside it may be slices of it."""
     first = part.frames[0]
     files = tuple(dict.fromkeys(frame.file for frame in part.frames))
-    refusal = part.refusal
-    for folder in {str(PurePosixPath(file).parent) for file in files} & broken.keys():
-        member, why = broken[folder]
-        refusal = refusal or f"{member} beside it: {why}; mend or remove it"
+    places = {(_folder(file), PurePosixPath(file).suffix) for file in files}
+    beside = [(m, why) for m, why in damaged if _folder(m) in {place for place, _ in places}]
+    beside += [(m, EMPTY) for m in empty if (_folder(m), PurePosixPath(m).suffix) in places]
+    refusal, expected = part.refusal, part.expected
+    if beside and not refusal:
+        member, why = beside[0]
+        refusal, expected = f"{member} beside it: {why}; mend or remove it", False
     return VolumeEntry(
         path=path,
         series=part.series,
         number=first.series_number,
         description=" ".join(filter(None, (first.description, part.label))),
         files=files,
+        frames=tuple((frame.file, frame.number) for frame in part.frames),
         notes=part.notes,
         refusal=refusal,
+        expected=expected,
     )
+
+
+def _entries_of_damage(
+    path: Path, damaged: Sequence[tuple[str, str]], frames: Sequence[Frame]
+) -> list[VolumeEntry]:
+    """An entry for each folder in which nothing but damage was found: it mustn't vanish."""
+    seen = {_folder(frame.file) for frame in frames}
+    found: dict[str, list[tuple[str, str]]] = {}
+    for member, why in damaged:
+        if _folder(member) not in seen:
+            found.setdefault(_folder(member), []).append((member, why))
+    return [
+        VolumeEntry(
+            path=path,
+            files=tuple(member for member, _ in faults),
+            refusal=": ".join(filter(None, faults[0]))
+            + (f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""),
+        )
+        for faults in found.values()
+    ]
+
+
+def _folder(member: str) -> str:
+    return str(PurePosixPath(member).parent)
 
 
 def read(entry: VolumeEntry, irregular: Irregular = "fail") -> Volume:
@@ -87,8 +119,7 @@ def read(entry: VolumeEntry, irregular: Irregular = "fail") -> Volume:
 
 
 def _read(entry: VolumeEntry, irregular: Irregular) -> Volume:
-    part = _find_part(entry)
-    stack = stack_frames(part.frames)
+    stack = stack_frames(_find_frames(entry))
     if stack.fault and irregular == "fail":
         raise VolumeError(f"{stack.fault}; --irregular resample or nearest makes a regular grid")
     datasets, planes = _load(entry.path, stack.frames)
@@ -108,23 +139,23 @@ def _read(entry: VolumeEntry, irregular: Irregular) -> Volume:
         regular=False,
     )
     notes = (*notes, f"{stack.fault}; put on a regular grid ({irregular})")
+    unused = len(stack.frames) - len(set(grid.nearest))
+    if unused:
+        notes = (*notes, f"{unused} slices lie nearest to none of the regular grid's")
     return _volume(grid.array, grid.affine, header, notes)
 
 
-def _find_part(entry: VolumeEntry) -> Part:
+def _find_frames(entry: VolumeEntry) -> tuple[Frame, ...]:
     """The entry's frames, as its files say now."""
     headers = read_headers(entry.path, entry.files)
     if headers.damaged:
         raise VolumeError(": ".join(filter(None, headers.damaged[0])))
-    uid = entry.series.partition("/")[0]
-    wanted = set(entry.files)
-    for part in split_series(headers.frames):
-        same = part.series.partition("/")[0] == uid and {f.file for f in part.frames} <= wanted
-        if same and (part.series == entry.series or "/" not in part.series):
-            if part.refusal:
-                raise VolumeError(part.refusal)
-            return part
-    raise VolumeError("its files have changed since they were listed")
+    wanted = set(entry.frames)
+    frames = tuple(frame for frame in headers.frames if (frame.file, frame.number) in wanted)
+    if len(frames) != len(wanted):
+        raise VolumeError("its files have changed since they were listed")
+    check_volume(frames)
+    return frames
 
 
 def _load(path: Path, frames: Sequence[Frame]) -> tuple[list[Dataset], list[Plane]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from i2igalip_cli.volumes.dicom.frames import normal_of
+from i2igalip_cli.volumes.dicom.frames import Frame
 from i2igalip_cli.volumes.dicom.stack import (
     Matrix,
     Stack,
@@ -15,6 +15,8 @@ from i2igalip_cli.volumes.dicom.stack import (
     to_affine,
 )
 from i2igalip_cli.volumes.volume import Array
+
+WHOLE_PIXEL = 0.01  # a way that is nearer to whole pixels was rounded: nothing to interpolate
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,24 +49,21 @@ def make_regular(
         order: 1 for linear interpolation, 0 for the nearest slice and pixel.
     """
     first = stack.frames[0]
-    orientation, spacing = np.array(first.orientation), np.array(first.spacing)
-    normal = normal_of(first.orientation or ())
+    row, column = (direction / np.linalg.norm(direction) for direction in _directions(first))
+    spacing = np.array(first.spacing)
     positions = np.array([frame.position for frame in stack.frames])
-    offsets = positions - positions[0]
     # Way of each slice's first pixel from the first slice's, in pixels: along rows, along columns.
-    ways = np.stack(
-        [offsets @ orientation[3:] / spacing[0], offsets @ orientation[:3] / spacing[1]]
-    )
-    low, high = np.floor(ways.min(axis=1) + 1e-6), np.ceil(ways.max(axis=1) - 1e-6)
+    ways = (positions - positions[0]) @ np.stack(
+        [column / spacing[0], row / spacing[1]]
+    ).T  # (N, 2)
+    whole = np.round(ways)
+    ways = whole if order == 0 else np.where(np.abs(ways - whole) < WHOLE_PIXEL, whole, ways)
+    low, high = np.floor(ways.min(axis=0)), np.ceil(ways.max(axis=0))
     moved = [
-        _move(plane, ways[:, k] - low, high - low, background, order)
-        for k, plane in enumerate(planes)
+        _move(plane, way - low, high - low, background, order)
+        for plane, way in zip(planes, ways, strict=True)
     ]
-    origin = (
-        positions[0]
-        + (low[0] * spacing[0]) * orientation[3:]
-        + (low[1] * spacing[1]) * orientation[:3]
-    )
+    origin = positions[0] + low[0] * spacing[0] * column + low[1] * spacing[1] * row
     slices, nearest = [], []
     for distance in regular_distances(stack):
         below, above, share = neighbours(stack, float(distance))
@@ -75,9 +74,15 @@ def make_regular(
             slices.append(np.float32(1 - share) * moved[below] + np.float32(share) * moved[above])
     return RegularGrid(
         array=np.stack(slices).transpose(2, 1, 0).astype(np.float32),  # (N, rows, columns) -> IJK
-        affine=to_affine(first, origin, normal * stack.step),
+        affine=to_affine(first, origin, np.cross(row, column) * stack.step),
         nearest=tuple(nearest),
     )
+
+
+def _directions(frame: Frame) -> tuple[Matrix, Matrix]:
+    """Of a row and of a column, LPS (3)."""
+    orientation = np.array(frame.orientation)
+    return orientation[:3], orientation[3:]
 
 
 def _move(plane: Array, way: Matrix, room: Matrix, background: float, order: int) -> Array:
@@ -89,5 +94,5 @@ def _move(plane: Array, way: Matrix, room: Matrix, background: float, order: int
         return grown
     from scipy.ndimage import shift
 
-    moved: Array = shift(grown, way, order=order, mode="constant", cval=background)
+    moved: Array = shift(grown, way, order=order, mode="grid-constant", cval=background)
     return moved

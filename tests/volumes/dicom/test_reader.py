@@ -1,6 +1,9 @@
 """DICOM in: places, intensities and files, against independent readers and by hand."""
 
 import itertools
+import multiprocessing
+import os
+import pickle
 import shutil
 import subprocess
 import tarfile
@@ -35,7 +38,7 @@ from volumes.dicom.series_maker import (
 
 from i2igalip_cli.errors import VolumeError
 from i2igalip_cli.volumes import Volume, load_volume
-from i2igalip_cli.volumes.dicom import list_volumes, read
+from i2igalip_cli.volumes.dicom import list_volumes, lossless_jpeg, read
 from i2igalip_cli.volumes.dicom.pixels import decode_frame
 from i2igalip_cli.volumes.entry import choose_entries
 
@@ -233,6 +236,52 @@ def test_lossless_jpeg_of_old_archives_is_read(tmp_path, syntax) -> None:
     found = pydicom.dcmread(tmp_path / "packed" / "IM0001", stop_before_pixels=True)
     assert found.file_meta.TransferSyntaxUID == syntax
     np.testing.assert_array_equal(load(tmp_path / "packed").array, stored)
+
+
+def lossless_series(folder: Path, low: int) -> None:
+    make_series(folder, stored=ramp(shape=(16, 24, 4), low=low))
+    for file in folder.iterdir():
+        pack_lossless_jpeg(file, file)
+
+
+def lowest_of(folder: Path) -> float:
+    return float(load(folder).array.min())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_forks_never_get_each_others_frames(tmp_path) -> None:
+    folders = [tmp_path / str(k) for k in range(6)]
+    for number, folder in enumerate(folders):
+        lossless_series(folder, low=1000 * number)
+    assert lowest_of(folders[0]) == 0  # the parent's process is running
+    with multiprocessing.get_context("fork").Pool(3) as pool:
+        assert pool.map(lowest_of, folders * 3) == [1000.0 * k for k in range(6)] * 3
+
+
+def test_an_interrupted_frame_is_not_the_next_ones(tmp_path, monkeypatch) -> None:
+    for number in (1, 2):
+        lossless_series(tmp_path / str(number), low=1000 * number)
+    load_answer, calls = pickle.load, iter([True])
+
+    def interrupt(stream):
+        if next(calls, False):
+            raise KeyboardInterrupt
+        return load_answer(stream)
+
+    monkeypatch.setattr("i2igalip_cli.volumes.dicom.lossless_jpeg.pickle.load", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        load(tmp_path / "1")
+    assert lowest_of(tmp_path / "2") == 2000
+
+
+def test_a_decoder_that_dies_or_hangs_is_one_refusal(tmp_path, monkeypatch) -> None:
+    lossless_series(tmp_path, low=0)
+    monkeypatch.setattr("i2igalip_cli.volumes.dicom.lossless_jpeg.SECONDS", 0.0)
+    lossless_jpeg._SERVER.forget()
+    with pytest.raises(VolumeError, match="ended itself on these bytes, or took too long"):
+        load(tmp_path)
+    monkeypatch.undo()
+    assert lowest_of(tmp_path) == 0
 
 
 @pytest.mark.parametrize(

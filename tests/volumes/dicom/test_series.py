@@ -14,10 +14,11 @@ from i2igalip_cli.volumes.dicom.multiframe import flatten
 
 def one_study(folder, count, **kwargs):
     """Several sets of slices under one series UID; `kwargs` hold one value a set."""
-    uid = generate_uid()
+    uids = ("SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")
+    shared = {keyword: generate_uid() for keyword in uids}
     for number in range(count):
         own = {name: values[number] for name, values in kwargs.items()}
-        extra = {"SeriesInstanceUID": uid, **own.pop("extra", {})}
+        extra = {**shared, **own.pop("extra", {})}
         names = [f"{number}_{k}" for k in range(own.get("stored", ramp()).shape[2])]
         make_series(folder, extra=extra, names=names, **own)
 
@@ -174,7 +175,8 @@ def test_an_untilted_volume_has_the_marker_where_the_tilted_one_had_it(tmp_path)
         ({"PixelSpacing": ABSENT, "ImagerPixelSpacing": ["1", "1"]}, "no PixelSpacing"),
         ({"ImagePositionPatient": ["1", "2", "3"]}, "not a volume: all 4 slices lie at one place"),
         ({"ImageOrientationPatient": ["1", "0", "0", "1", "0", "0"]}, "no pair of unit vectors"),
-        ({"Rows": 0}, "no pixels"),
+        ({"Rows": 0}, "Rows is absent"),
+        ({"SeriesInstanceUID": ""}, "SeriesInstanceUID is absent"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -234,8 +236,133 @@ def test_frames_without_groups_are_refused(tmp_path) -> None:
     del whole.PerFrameFunctionalGroupsSequence
     whole.save_as(tmp_path / "whole.dcm", enforce_file_format=True)
     with pytest.raises(VolumeError, match="4 frames without functional groups"):
-        list_volumes(tmp_path)
+        load(tmp_path)
     whole = make_enhanced(make_series())
     whole.NumberOfFrames = 5
     with pytest.raises(VolumeError, match="5 frames, but functional groups of 4"):
         list(flatten(whole))
+
+
+def test_two_patients_under_one_series_uid_are_two_volumes(tmp_path) -> None:
+    uid = generate_uid()
+    above = affine_of("LPS")
+    above[2, 3] += 12.0  # 4 slices of 3 mm: the second begins where the first ends
+    for name, affine in (("a", affine_of("LPS")), ("b", above)):
+        make_series(
+            tmp_path / name, affine=affine, extra={"SeriesInstanceUID": uid, "PatientID": name}
+        )
+    assert [read(entry).shape for entry in list_volumes(tmp_path)] == [(7, 5, 4)] * 2
+
+
+def test_echoes_beside_or_between_each_other_are_volumes_of_their_own(tmp_path) -> None:
+    between = affine_of("LPS")
+    between[2, 3] += 1.5
+    one_study(
+        tmp_path,
+        2,
+        stored=[ramp(), ramp(low=1000)],
+        affine=[affine_of("LPS"), between],
+        extra=[{"EchoTime": "10"}, {"EchoTime": "80"}],
+    )
+    assert [read(entry).array.min() for entry in list_volumes(tmp_path)] == [0, 1000]
+
+
+def test_an_echo_time_that_varies_a_little_splits_nothing(tmp_path) -> None:
+    per_slice = [{"EchoTime": time} for time in ("9.40", "9.41", "9.40", "9.41", "9.40", "9.41")]
+    make_series(tmp_path, stored=ramp((7, 5, 6)), per_slice=per_slice)
+    assert load(tmp_path).shape == (7, 5, 6)
+
+
+@pytest.mark.parametrize(
+    ("odd", "what"),
+    [
+        ({"PixelSpacing": ["1.3", "0.8"]}, "2 of 6 images .* differ in PixelSpacing"),
+        ({"ImageOrientationPatient": ["1", "0.005", "0", "-0.005", "1", "0"]}, "differ in ImageO"),
+    ],
+)
+def test_a_few_slices_that_differ_never_vanish(tmp_path, odd, what) -> None:
+    make_series(tmp_path, stored=ramp((7, 5, 6)), per_slice=[{}] * 4 + [odd] * 2)
+    with pytest.raises(VolumeError, match=what):
+        load(tmp_path)
+
+
+def test_rounding_of_directions_and_spacings_splits_nothing(tmp_path) -> None:
+    odd = {"PixelSpacing": ["1.25001", "0.8"], "ImageType": ["DERIVED", "PRIMARY", "M"]}
+    odd |= {"ImageOrientationPatient": ["0.9999999", "0.0005", "0", "-0.0005", "0.9999999", "0"]}
+    make_series(tmp_path, stored=ramp((7, 5, 6)), per_slice=[{}] * 4 + [odd] * 2)
+    assert load(tmp_path).shape == (7, 5, 6)
+
+
+def test_images_that_are_left_out_of_a_series_are_told(tmp_path) -> None:
+    one_study(
+        tmp_path,
+        2,
+        stored=[ramp((7, 5, 1)), ramp()],
+        affine=[affine_of("PSL"), affine_of("LPS")],
+    )
+    volume = load(tmp_path)
+    assert volume.shape == (7, 5, 4)
+    assert any("1 other images of its series are left out" in w for w in volume.warnings)
+
+
+def test_an_object_of_another_kind_does_not_decide_for_its_series(tmp_path) -> None:
+    one_study(
+        tmp_path,
+        2,
+        stored=[ramp((7, 5, 1)), ramp()],
+        extra=[{"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, {}],
+    )
+    assert load(tmp_path).shape == (7, 5, 4)
+
+
+def test_small_errors_of_distance_must_not_add_up(tmp_path) -> None:
+    heights = np.concatenate([np.arange(40) * 3.0, 39 * 3.0 + np.arange(1, 41) * 3.05])
+    per_slice = [{"ImagePositionPatient": ["0", "0", f"{z:.4f}"]} for z in heights]
+    make_series(tmp_path, stored=ramp((7, 5, 80)), per_slice=per_slice)
+    with pytest.raises(VolumeError, match=r"irregular distances between slices: 3\.000 to 3\.050"):
+        load(tmp_path)
+
+
+def test_positions_rounded_to_tenths_are_regular(tmp_path) -> None:
+    per_slice = [{"ImagePositionPatient": ["0", "0", f"{z * 0.625:.1f}"]} for z in range(12)]
+    make_series(tmp_path, stored=ramp((7, 5, 12)), per_slice=per_slice)
+    assert load(tmp_path).shape == (7, 5, 12)
+
+
+def test_the_last_slice_stays_when_distances_become_regular(tmp_path) -> None:
+    stored = np.zeros((7, 5, 5), np.uint16)
+    stored[:, :, 4] = 900
+    per_slice = [{"ImagePositionPatient": ["0", "0", str(z)]} for z in (0, 3, 6, 9, 10.4)]
+    make_series(tmp_path, stored=stored, per_slice=per_slice)
+    for way in ("resample", "nearest"):
+        assert load(tmp_path, irregular=way).array.max() == 900
+
+
+def test_rounded_places_cost_no_edge(tmp_path) -> None:
+    """Directions of 6 and positions of 4 decimals, a slice missing, all voxels alike."""
+    affine = oblique("LPS")
+    stored = np.full((7, 5, 6), 100, np.uint16)
+    stored[3, 2, 3] = 0
+    slices = make_series(tmp_path, stored=stored, affine=affine)
+    for k, dataset in enumerate(slices):
+        dataset.ImagePositionPatient = [f"{x:.4f}" for x in dataset.ImagePositionPatient]
+        dataset.ImageOrientationPatient = [f"{x:.6f}" for x in dataset.ImageOrientationPatient]
+        dataset.save_as(tmp_path / f"IM{k + 1:04d}", enforce_file_format=True)
+    (tmp_path / "IM0002").unlink()
+    for way in ("resample", "nearest"):
+        volume = load(tmp_path, irregular=way)
+        assert volume.shape == (7, 5, 6)
+        assert np.isclose(volume.array, 100, atol=0.1).sum() == volume.array.size - 1
+
+
+def test_each_volume_of_a_series_is_read_as_it_was_listed(tmp_path) -> None:
+    """Single slices are its first volume; an enhanced file has two echoes more."""
+    uids = {k: generate_uid() for k in ("SeriesInstanceUID", "StudyInstanceUID")}
+    uids["FrameOfReferenceUID"] = generate_uid()
+    make_series(tmp_path, stored=ramp((7, 5, 6)), extra={**uids, "EchoTime": "5"})
+    echoes = [make_series(stored=ramp(low=low), extra={**uids, "Rows": 5}) for low in (1000, 2000)]
+    contents = [{"TemporalPositionIndex": 1}] * 4 + [{"TemporalPositionIndex": 2}] * 4
+    whole = make_enhanced([*echoes[0], *echoes[1]], contents=contents)
+    whole.save_as(tmp_path / "whole.dcm", enforce_file_format=True)
+    entries = list_volumes(tmp_path)
+    assert [read(entry).array.min() for entry in entries] == [0, 1000, 2000]
