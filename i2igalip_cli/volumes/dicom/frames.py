@@ -67,7 +67,6 @@ IMAGE_CLASSES: dict[str, Modality] = {
     "1.2.840.10008.5.1.4.1.1.2.2": "CT",
 }
 Vector = tuple[float, ...]
-_NEEDED = ("SeriesInstanceUID", "Rows", "Columns")
 _PIXEL_GROUP = (b"\xe0\x7f", b"\x7f\xe0")  # 7FE0, in either byte order
 EMPTY = "an empty file, or one cut off at its beginning"
 _GROUP_END = 144  # preamble, "DICM", and the element with the length of group 0002
@@ -190,6 +189,8 @@ def read_dataset(opened: BinaryIO, *, header_only: bool, tags: Sequence[int] = (
         )
         if "TransferSyntaxUID" not in dataset.file_meta:
             dataset.file_meta.TransferSyntaxUID = _plain_syntax(*dataset.original_encoding)
+        if "SOPClassUID" not in dataset and "MediaStorageSOPClassUID" in dataset.file_meta:
+            dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID
         return dataset
     except VolumeError:
         raise
@@ -227,7 +228,7 @@ def _read_frames(member: str, opened: BinaryIO) -> tuple[Frame, ...]:
         VolumeError: It is cut off or damaged.
     """
     start = opened.read(132)
-    if not start.strip(b"\0") and len(start) < 132:
+    if len(start) < 132 and not start[:128].strip(b"\0"):
         raise EmptyFileError(EMPTY)
     if not looks_like_dicom(start):
         return ()
@@ -235,19 +236,22 @@ def _read_frames(member: str, opened: BinaryIO) -> tuple[Frame, ...]:
     dataset = read_dataset(opened, header_only=True, tags=_TAGS)
     if dataset.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
         return ()
-    if "SOPClassUID" not in dataset and "MediaStorageSOPClassUID" in dataset.file_meta:
-        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID
+    _check_has(dataset, "SeriesInstanceUID")  # of every kind of object: without, it is cut off
     if UID(_text(dataset.get("SOPClassUID"))) in IMAGE_CLASSES or "SOPClassUID" not in dataset:
-        _check_whole(dataset, opened)
+        _check_has(dataset, "Rows", "Columns")
+        _check_pixels(dataset, opened)
         return tuple(describe_frame(frame, member, n) for n, frame in flatten(dataset))
     return (describe_frame(dataset, member, None),)
 
 
-def _check_whole(dataset: Dataset, opened: BinaryIO) -> None:
-    """Refuse an image whose header ends too early: it would be missing without a word."""
-    absent = [name for name in _NEEDED if not dataset.get(name)]
+def _check_has(dataset: Dataset, *keywords: str) -> None:
+    absent = [keyword for keyword in keywords if not dataset.get(keyword)]
     if absent:
         raise VolumeError(f"a damaged DICOM file ({absent[0]} is absent)")
+
+
+def _check_pixels(dataset: Dataset, opened: BinaryIO) -> None:
+    """Refuse an image whose header ends too early: its slice would be missing without a word."""
     deflated = dataset.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian
     if not deflated and opened.read(2) not in _PIXEL_GROUP:
         raise VolumeError("a damaged DICOM file (it ends before its pixels)")

@@ -151,14 +151,39 @@ def _invert(stored: npt.NDArray[Any], dataset: Dataset) -> npt.NDArray[Any]:
     return turned
 
 
+def find_rescale(frame: Dataset) -> tuple[float, float]:
+    """Slope and intercept from stored values to intensities.
+
+    The rescale counts or, where there is none, the real world value mapping; MR without both is as
+    it is stored.
+
+    Raises:
+        VolumeError: CT without both: its Hounsfield units are unknown.
+    """
+    slope, intercept = frame.get("RescaleSlope"), frame.get("RescaleIntercept")
+    if not any(_is_given(value) for value in (slope, intercept)):
+        mapping = (frame.get("RealWorldValueMappingSequence") or [frame])[0]
+        slope = mapping.get("RealWorldValueSlope")
+        intercept = mapping.get("RealWorldValueIntercept")
+        if not _is_given(slope) and frame.get("Modality") == "CT":
+            raise VolumeError("CT without RescaleSlope and RescaleIntercept: its HU are unknown")
+    return (
+        float(slope) if _is_given(slope) else 1.0,
+        float(intercept) if _is_given(intercept) else 0.0,
+    )
+
+
+def _is_given(value: object) -> bool:
+    return value is not None and value != ""
+
+
 def _rescale(stored: npt.NDArray[Any], frame: Dataset) -> npt.NDArray[Any]:
     try:
         if frame.get("ModalityLUTSequence"):
             return np.asarray(apply_modality_lut(stored.astype(np.int32), frame))
-        slope = frame.get("RescaleSlope")
-        intercept = frame.get("RescaleIntercept")
-        factor = 1.0 if slope in (None, "") else float(slope)
-        offset = 0.0 if intercept in (None, "") else float(intercept)
+        factor, offset = find_rescale(frame)
+    except VolumeError:
+        raise
     except Exception as error:
         raise VolumeError(f"its rescale can't be read ({first_line(error)})") from error
     if factor == 0:

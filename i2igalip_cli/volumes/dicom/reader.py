@@ -123,6 +123,7 @@ def _read(entry: VolumeEntry, irregular: Irregular) -> Volume:
     if stack.fault and irregular == "fail":
         raise VolumeError(f"{stack.fault}; --irregular resample or nearest makes a regular grid")
     datasets, planes = _load(entry.path, stack.frames)
+    _check_alike(datasets)
     arrays, background = _fill_padding(planes)
     notes = (*entry.notes, *_notes(datasets[0]))
     if not stack.fault:
@@ -201,11 +202,28 @@ def _fill_padding(planes: Sequence[Plane]) -> tuple[list[Array], float]:
     return arrays, background
 
 
+def _check_alike(datasets: Sequence[Dataset]) -> None:
+    """Refuse slices whose intensities don't mean the same.
+
+    Raises:
+        VolumeError: Some are MONOCHROME1 or have a rescale, and others not.
+    """
+    for keyword in ("PhotometricInterpretation", "RescaleSlope"):
+        found = {
+            str(dataset.get(keyword)) if keyword.startswith("P") else keyword in dataset
+            for dataset in datasets
+        }
+        if len(found) > 1:
+            raise VolumeError(f"{keyword} isn't alike in all slices: their intensities don't match")
+
+
 def _notes(dataset: Dataset) -> tuple[str, ...]:
     """What reading had to choose."""
     notes = []
-    if dataset.get("RealWorldValueMappingSequence"):
-        notes.append("its RescaleSlope counts; a RealWorldValueMapping is left aside")
+    if "RealWorldValueMappingSequence" in dataset or "RealWorldValueSlope" in dataset:
+        used = "its RescaleSlope counts, a RealWorldValueMapping is left aside"
+        mapped = "it has no RescaleSlope: its RealWorldValueMapping counts"
+        notes.append(used if "RescaleSlope" in dataset else mapped)
     if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
         inverted = "" if dataset.get("Modality") == "CT" else "; inverted"
         notes.append(f"MONOCHROME1, white is low{inverted}")

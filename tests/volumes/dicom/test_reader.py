@@ -18,6 +18,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813 (its own short name)
 from pydicom.data import get_testdata_file
+from pydicom.fileset import FileSet
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -29,6 +30,7 @@ from pydicom.uid import (
     RLELossless,
 )
 from volumes.dicom.series_maker import (
+    ABSENT,
     affine_of,
     make_series,
     oblique,
@@ -149,6 +151,79 @@ def test_ct_is_in_hounsfield_units_with_padding_as_air(tmp_path) -> None:
     assert volume.stored_dtype == np.int16
     np.testing.assert_array_equal(volume.array[2:], stored[2:].astype(np.float32) - 1024)
     assert (volume.array[:2] == stored[2:].min() - 1024).all(), "the lowest true value"
+
+
+def test_ct_without_rescale_has_no_hounsfield_units(tmp_path) -> None:
+    make_series(tmp_path, modality="CT", extra={"RescaleSlope": ABSENT, "RescaleIntercept": ABSENT})
+    with pytest.raises(VolumeError, match="CT without RescaleSlope and RescaleIntercept"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "odd", [{"PhotometricInterpretation": "MONOCHROME1"}, {"RescaleSlope": ABSENT}]
+)
+def test_slices_whose_intensities_mean_different_things_are_refused(tmp_path, odd) -> None:
+    make_series(tmp_path, slopes=2.0, per_slice=[{}, odd, {}, {}])
+    with pytest.raises(VolumeError, match=f"{next(iter(odd))} isn't alike in all slices"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("rescale", [True, False])
+def test_rescale_goes_before_a_real_world_value_mapping(tmp_path, rescale) -> None:
+    mapping = pydicom.Dataset()
+    mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept = 3.0, 1.0
+    stored = ramp()
+    make_series(
+        tmp_path,
+        stored=stored,
+        slopes=2.0 if rescale else None,
+        extra={"RealWorldValueMappingSequence": [mapping]},
+    )
+    volume = load(tmp_path)
+    expected = stored * 2.0 if rescale else stored * 3.0 + 1
+    np.testing.assert_allclose(volume.array, expected)
+    counts = "RescaleSlope counts" if rescale else "RealWorldValueMapping counts"
+    assert any(counts in warning for warning in volume.warnings)
+
+
+def test_the_file_meta_tells_the_class_where_the_image_does_not(tmp_path) -> None:
+    make_series(tmp_path)
+    for file in tmp_path.iterdir():
+        dataset = pydicom.dcmread(file)
+        del dataset.SOPClassUID
+        dataset.save_as(file)
+    assert load(tmp_path).modality == "MR"
+
+
+def test_a_slice_cut_off_anywhere_is_never_passed_over(tmp_path) -> None:
+    make_series(tmp_path, stored=ramp((7, 5, 6)))
+    whole = (tmp_path / "IM0006").read_bytes()
+    for end in range(0, len(whole), 7):
+        (tmp_path / "IM0006").write_bytes(whole[:end])
+        with pytest.raises(VolumeError, match="IM0006"):
+            load(tmp_path)
+
+
+def test_unreadable_folders_and_links_are_seen(tmp_path) -> None:
+    make_series(tmp_path / "elsewhere")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "in")
+    assert load(tmp_path / "in").shape == (7, 5, 4)
+
+
+def test_a_disc_copied_in_lower_case_is_found(tmp_path) -> None:
+    make_series(tmp_path / "a", names=[f"IM{k}" for k in range(4)])
+    files = FileSet()
+    for file in (tmp_path / "a").iterdir():
+        files.add(file)
+    files.write(tmp_path / "disc")
+    for file in sorted((tmp_path / "disc").rglob("*"), reverse=True):
+        if file.name != "DICOMDIR":
+            file.rename(file.with_name(file.name.lower()))
+    assert load(tmp_path / "disc" / "DICOMDIR").shape == (7, 5, 4)
+    shutil.copy(tmp_path / "disc" / "DICOMDIR", tmp_path / "disc" / "DICOMDIR.bak")
+    assert load(tmp_path / "disc").shape == (7, 5, 4)
 
 
 def test_a_range_of_padding_values_is_background(tmp_path) -> None:
@@ -340,8 +415,6 @@ def test_zip_tar_and_dicomdir_hold_what_the_folder_holds(tmp_path) -> None:
             archive.write(file, file.relative_to(tmp_path))
     with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
         archive.add(tmp_path / "a", "a")
-    from pydicom.fileset import FileSet
-
     files = FileSet()
     for file in (tmp_path / "a" / "IMAGES").iterdir():
         files.add(file)
@@ -359,8 +432,6 @@ def test_zip_tar_and_dicomdir_hold_what_the_folder_holds(tmp_path) -> None:
 
 
 def test_an_anonymised_series_reads_with_empty_names(tmp_path) -> None:
-    from volumes.dicom.series_maker import ABSENT
-
     extra = {"PatientID": "", "PatientName": ABSENT, "SeriesDescription": ABSENT}
     make_series(tmp_path, extra={**extra, "ProtocolName": ABSENT, "InstanceNumber": ABSENT})
     assert load(tmp_path).shape == (7, 5, 4)
