@@ -52,6 +52,7 @@ class Checkpoint:
         provenance: Where it comes from: version, dataset, encoder, steps.
         tensors: The exported networks' state by name.
         name: File name, for reports.
+        limits: What it can't do, as the manifest says; told with each translation.
     """
 
     config: TrainConfig
@@ -64,6 +65,7 @@ class Checkpoint:
     tensors: Tensors
     tokens: npt.NDArray[np.float32] | None = None
     name: str = ""
+    limits: str = ""
 
     @cached_property
     def sha256(self) -> str:
@@ -190,6 +192,7 @@ def load_checkpoint(weights: str | Path | None = None) -> Checkpoint:
             provenance=record["provenance"],
             tensors=tensors,
             name=path.name,
+            limits=hub.limits_of(path),
         )
     except (ValueError, KeyError, TypeError, ConfigError) as error:
         raise CheckpointError(f"{path}: its description is damaged ({error})") from error

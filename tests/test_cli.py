@@ -388,3 +388,49 @@ def test_two_checkpoints_give_two_results(program, t1, tmp_path) -> None:
         assert program("translate", t1, "--to", "T2", "-o", out, "--weights", weights).code == 0
         outs.append(nib.load(out).get_fdata())
     assert not np.array_equal(*outs)
+
+
+def test_a_full_stdout_is_one_line(t1, checkpoint_file) -> None:
+    command = [sys.executable, "-m", "i2igalip_cli", "translate", str(t1), "--to", "T2", "--json"]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [*command, "--weights", str(checkpoint_file)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert "No space left on device; outputs that it made are whole" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert (t1.parent / "in_T2.nii.gz").is_file()
+
+
+def test_a_fault_of_our_own_is_one_line_and_its_traceback_on_request(
+    program, t1, checkpoint_file, monkeypatch
+) -> None:
+    def fail(path):
+        raise ZeroDivisionError("never\nseen")
+
+    monkeypatch.setattr("i2igalip_cli.engine.single.list_volumes", fail)
+    command = ("translate", t1, "--to", "T2", "--weights", checkpoint_file)
+    result = program(*command)
+    assert result.code == 1
+    assert "a fault of i2igalip itself (ZeroDivisionError: never); please report" in result.err
+    assert result.err.count("\n") == 1
+    monkeypatch.setenv("I2IGALIP_TRACEBACK", "1")
+    with pytest.raises(ZeroDivisionError):
+        program(*command)
+
+
+def test_a_mistyped_name_is_no_folder(program, t1, checkpoint_file) -> None:
+    out = t1.parent / "out.nii.g"
+    result = program("translate", t1, "--to", "T2", "-o", out, "--weights", checkpoint_file)
+    assert result.code == 2
+    assert not out.exists()
+
+
+def test_the_shipped_checkpoint_tells_what_it_cannot_do(program, t1) -> None:
+    result = program("translate", t1, "--to", "T2", "--json")
+    assert "whole heads come out wrong" in result.err
+    assert any("whole heads" in warning for warning in json.loads(result.out)["warnings"])

@@ -143,7 +143,7 @@ def test_a_command_that_makes_no_sense_is_exit_code_two(
     [
         (("nowhere", "-o", "out"), "no such file"),
         (("empty", "-o", "out"), "no volume found"),
-        (("two",), "2 volumes; say with -o DIR"),
+        (("two",), "say with -o DIR where to write all"),
         (("t1.nii", "-o", "out", "--from", "T9"), "unknown domain 'T9'"),
         (("s1/t1.nii", "s2/t1.nii", "-o", "out"), "would both be written to t1_T2.nii"),
         (("out", "-o", "out"), "lies in the output folder"),

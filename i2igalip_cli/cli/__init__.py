@@ -4,6 +4,7 @@ A subcommand is one file and one line below. Nothing here computes.
 """
 
 import logging
+import os
 import sys
 import warnings
 from typing import Annotated
@@ -18,7 +19,7 @@ from i2igalip_cli.cli.prepare import prepare
 from i2igalip_cli.cli.train import train
 from i2igalip_cli.cli.translate import translate
 from i2igalip_cli.cli.weights import download_weights
-from i2igalip_cli.errors import GalipError, StoppedError
+from i2igalip_cli.errors import GalipError, StoppedError, first_line
 
 app = typer.Typer(
     name="i2igalip",
@@ -50,8 +51,20 @@ def main() -> None:
     try:
         app()
     except GalipError as error:
-        say(f"[bold red]Error:[/] {plain(str(error))}")
-        sys.exit(error.exit_code if isinstance(error, StoppedError) else 1)
+        _end(str(error), error.exit_code if isinstance(error, StoppedError) else 1)
+    except OSError as error:  # of stdout: what volumes and checkpoints meet is a GalipError
+        _end(f"can't write what this came to: {error.strerror}; outputs that it made are whole", 1)
+    except Exception as error:
+        if os.environ.get("I2IGALIP_TRACEBACK"):
+            raise
+        kind = type(error).__name__
+        way = "please report it with what I2IGALIP_TRACEBACK=1 prints"
+        _end(f"a fault of i2igalip itself ({kind}: {first_line(error)}); {way}", 1)
+
+
+def _end(message: str, code: int) -> None:
+    say(f"[bold red]Error:[/] {plain(message)}")
+    sys.exit(code)
 
 
 def _version(wanted: bool) -> None:

@@ -1,6 +1,7 @@
 """`i2igalip translate`: volumes -> volumes of another domain."""
 
 import os
+import re
 from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -135,8 +136,8 @@ def translate(
     if resume and overwrite:
         raise typer.BadParameter("--resume keeps what is finished, --overwrite doesn't: choose one")
     submission = parse_submission(submit, jobs, slurm, shard)
-    options = TranslationOptions(device=device, threads=threads, batch_size=batch_size)
     try:
+        options = TranslationOptions(device=device, threads=threads, batch_size=batch_size)
         share = None if shard is None else Shard.parse(shard, os.environ)
         settings = TranslationSettings(
             to=to,
@@ -189,6 +190,7 @@ def _is_cohort(request: "CohortRequest", *, submitted: bool) -> bool:
 
     out = request.out
     if out is not None and (out.is_dir() or volume_suffix(out) is None):
+        _refuse_typo(request, out)
         return True
     if out is None and request.bids is not None:
         return True
@@ -201,6 +203,20 @@ def _is_cohort(request: "CohortRequest", *, submitted: bool) -> bool:
         named = "" if out is None else f", and {out} names one volume"
         raise typer.BadParameter(f"{reason}: say with -o DIR where to write{named}")
     return False
+
+
+def _refuse_typo(request: "CohortRequest", out: Path) -> None:
+    """Take a name such as out.nii.g for a slip, not for a folder to make.
+
+    Raises:
+        typer.BadParameter: One file goes to a new place whose name ends like a file's.
+    """
+    one_file = len(request.inputs) == 1 and Path(request.inputs[0]).is_file()
+    if one_file and not out.exists() and re.fullmatch(r"\.[A-Za-z]\w{0,4}", out.suffix):
+        raise typer.BadParameter(
+            f"-o {out} ends like a file's name, but not like a volume's; if it is to be a folder, "
+            "make it first"
+        )
 
 
 def _needs_folder(request: "CohortRequest") -> str:

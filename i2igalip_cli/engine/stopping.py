@@ -1,10 +1,12 @@
-"""SIGTERM and Ctrl-C as requests to stop in order."""
+"""SIGTERM, a lost terminal and Ctrl-C as requests to stop in order."""
 
 import signal
 import threading
 from types import FrameType, TracebackType
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)
+)
 
 
 def leave_signals_to_the_parent(worker: int) -> None:

@@ -55,8 +55,9 @@ class TranslationOptions:
         """
         if self.backend not in BACKENDS:
             raise ConfigError(f"unknown backend '{self.backend}': known are {', '.join(BACKENDS)}")
-        if self.batch_size < 1 or (self.threads is not None and self.threads < 1):
-            raise ConfigError("batch size and threads start at 1")
+        for name, number in (("--batch-size", self.batch_size), ("--threads", self.threads)):
+            if number is not None and number < 1:
+                raise ConfigError(f"{name} {number}: at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +118,8 @@ class Translator:
         self.source = None if source is None else find_domain(source, checkpoint.domains)
         self.sha256 = checkpoint.sha256  # a caption makes no other model
         self._warnings: tuple[str, ...] = ()
+        if checkpoint.limits:
+            self._warnings += (f"{checkpoint.name}: {checkpoint.limits}",)
         if self.source == self.target:
             self._warnings += (f"source and target are both {self.target.name}",)
         if caption is not None:

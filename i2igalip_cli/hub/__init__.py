@@ -19,6 +19,7 @@ from i2igalip_cli.hub.manifest import (
     WeightsFile,
     choose,
     is_bundle,
+    limits_of,
     read_manifest,
     shipped_folder,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "find_checkpoint",
     "find_encoder",
     "is_bundle",
+    "limits_of",
     "locate",
     "mend",
     "read_manifest",

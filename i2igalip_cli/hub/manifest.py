@@ -1,5 +1,6 @@
 """The manifest: which weights there are, what they are made of, and their hashes."""
 
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ class WeightsEntry:
         license: SPDX name.
         description: One line for people.
         files: A checkpoint's file, or everything of an encoder that is read.
+        limits: What it can't do, told with each use; "" where its card says all.
         default: Used when no name is given; one checkpoint and one encoder have it.
     """
 
@@ -65,6 +67,7 @@ class WeightsEntry:
     license: str
     description: str
     files: tuple[WeightsFile, ...]
+    limits: str = ""
     default: bool = False
 
     @property
@@ -120,6 +123,21 @@ def _read_entry(row: dict[str, object]) -> WeightsEntry:
     if not isinstance(files, list) or not files:
         raise ConfigError("an entry without files")
     return from_dict(WeightsEntry, {**row, "files": [from_dict(WeightsFile, one) for one in files]})
+
+
+def limits_of(path: Path) -> str:
+    """What the manifest says that a checkpoint can't do; "" for one that isn't in it.
+
+    Args:
+        path: A checkpoint's file, wherever it lies: its size and hash tell which it is.
+    """
+    size = path.stat().st_size
+    for entry in read_manifest():
+        for row in entry.files:
+            if entry.limits and row.size == size:
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                return entry.limits if digest == row.sha256 else ""
+    return ""
 
 
 def choose(entries: Iterable[WeightsEntry], names: Iterable[str]) -> list[WeightsEntry]:

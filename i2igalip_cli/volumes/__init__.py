@@ -36,7 +36,8 @@ def list_volumes(path: Path) -> tuple[VolumeEntry, ...]:
     if path.is_dir():
         raise VolumeError(f"{path}: holds no DICOM images")
     raise VolumeError(
-        f"{path}: not a volume file by its name (known are {known_suffixes()}), and no DICOM image"
+        f"{path}: not a volume file by its name (known are {known_suffixes()}), and no DICOM "
+        "(a folder, file, DICOMDIR, zip or tar)"
     )
 
 

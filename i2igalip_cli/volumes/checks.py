@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from i2igalip_cli.errors import VolumeError
-from i2igalip_cli.volumes.entry import VolumeEntry
+from i2igalip_cli.volumes.entry import SYNTHETIC, VolumeEntry
 
 MAX_VOXELS = 2**31  # 8 GiB as float32
 MAX_SERIES = 2**15 - 1  # the longest fourth axis of NIfTI-1
@@ -43,11 +43,15 @@ def check_shape(shape: tuple[int, ...]) -> None:
         raise VolumeError(f"shape {shape}: more than {MAX_SERIES} volumes; split it")
 
 
-def list_entries(path: Path, shape: tuple[int, ...]) -> tuple[VolumeEntry, ...]:
+def list_entries(
+    path: Path, shape: tuple[int, ...], *, synthetic: bool = False
+) -> tuple[VolumeEntry, ...]:
     """An entry a volume: one for three axes, one for each place on a fourth."""
-    if len(shape) == 3:
-        return (VolumeEntry(path=path),)
-    return tuple(VolumeEntry(path=path, volume=n) for n in range(shape[3]))
+    notes = (SYNTHETIC,) if synthetic else ()
+    places = (None,) if len(shape) == 3 else range(shape[3])
+    return tuple(
+        VolumeEntry(path=path, volume=place, notes=notes, synthetic=synthetic) for place in places
+    )
 
 
 def find_place(entry: VolumeEntry, shape: tuple[int, ...]) -> tuple[int, Shape]:

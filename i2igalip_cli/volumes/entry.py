@@ -8,6 +8,7 @@ from typing import Literal
 
 from i2igalip_cli.errors import VolumeError
 
+SYNTHETIC = "it is a synthetic image itself"  # a note of such an entry
 Irregular = Literal["fail", "resample", "nearest"]
 
 
@@ -25,6 +26,7 @@ class VolumeEntry:
         files: DICOM: its files, in the folder or archive.
         frames: DICOM: (file, number of the frame from 1, or None) of each of its images.
         notes: What listing it had to mend.
+        synthetic: Whether it says of itself that it is no measured image.
         refusal: Why it can't be used, a whole sentence that names the rule; "" where it can.
         expected: Whether users expect such an entry to be left out (localizers, reports).
     """
@@ -37,6 +39,7 @@ class VolumeEntry:
     files: tuple[str, ...] = ()
     frames: tuple[tuple[str, int | None], ...] = ()
     notes: tuple[str, ...] = ()
+    synthetic: bool = False
     refusal: str = ""
     expected: bool = False
 
@@ -69,18 +72,23 @@ def choose_entries(
     if volume not in (None, "all", 0):
         raise VolumeError(f"{path}: --volume {volume}, but there is no fourth axis")
     usable = [entry for entry in entries if not entry.refusal]
+    measured = [entry for entry in usable if not entry.synthetic]
     if series in (None, "all"):
-        fits = usable or [entries[0]]
+        fits = measured or usable or [entries[0]]
     else:
         fits = [entry for entry in entries if _fits(entry, str(series))]
     if len(fits) == 1 and fits[0].refusal:
         raise VolumeError(f"{path}: {fits[0].refusal}")
     if fits and (len(fits) == 1 or series is not None):
         return tuple(fits)
-    listed = "; ".join(entry.describe() for entry in entries)
+    listed = "; ".join(entry.describe() for entry in fits or usable)
+    others = len(entries) - len(fits or usable)
+    listed += f" ({others} others are synthetic or no volumes)" if others else ""
+    if not entries[0].series:
+        raise VolumeError(f"{path}: --series {series}, but it is no DICOM")
     if fits:
         raise VolumeError(
-            f"{path}: {len(fits)} series; choose one with --series (number, UID or pattern), or "
+            f"{path}: {len(fits)} volumes; choose one with --series (number, UID or pattern), or "
             f"--series all: {listed}"
         )
     raise VolumeError(f"{path}: no series fits --series {series}; there are {listed}")

@@ -71,7 +71,9 @@ def list_volumes(path: Path) -> tuple[VolumeEntry, ...]:
     Raises:
         VolumeError: Absent, damaged, or no scalar volume.
     """
-    return list_entries(path, squeeze(_open(path).GetSize()))
+    reader = _open(path)
+    synthetic = _DERIVATION in reader.GetMetaDataKeys()
+    return list_entries(path, squeeze(reader.GetSize()), synthetic=synthetic)
 
 
 def read(entry: VolumeEntry, irregular: Irregular = "fail") -> Volume:
@@ -103,7 +105,7 @@ def read(entry: VolumeEntry, irregular: Irregular = "fail") -> Volume:
         except (RuntimeError, MemoryError) as error:
             raise VolumeError(f"damaged ({_reason(error)})") from error
         array, nonfinite = make_finite(to_intensities(stored))
-    warnings = []
+    warnings = [*entry.notes]
     if text.is_nrrd and not _is_anatomical(text.fields.get("space", "")):
         warnings.append(
             "it names no patient space: its axes are taken as left, posterior, superior"

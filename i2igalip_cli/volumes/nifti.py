@@ -22,7 +22,7 @@ from i2igalip_cli.volumes.nifti_header import (
     parse_header,
 )
 from i2igalip_cli.volumes.pair import whole_pair
-from i2igalip_cli.volumes.volume import Volume
+from i2igalip_cli.volumes.volume import SYNTHETIC_MARK, Volume
 from i2igalip_cli.volumes.voxels import (
     StoredVoxels,
     check_stored_type,
@@ -48,7 +48,9 @@ def list_volumes(path: Path) -> tuple[VolumeEntry, ...]:
     """
     header_file, voxel_file = _files(path)
     header = _read_header(header_file, voxel_file)
-    return list_entries(header_file, header.shape)
+    mark = SYNTHETIC_MARK.encode()
+    synthetic = any(content.startswith(mark) for _, content in header.extensions)
+    return list_entries(header_file, header.shape, synthetic=synthetic)
 
 
 def read(entry: VolumeEntry, irregular: Irregular = "fail") -> Volume:
@@ -69,6 +71,7 @@ def read(entry: VolumeEntry, irregular: Irregular = "fail") -> Volume:
     place, shape = find_place(entry, header.shape)
     with named(header_file):
         affine, warnings = find_affine(header)
+    warnings += entry.notes
     if math.isinf(float(header.fields["scl_slope"])):
         warnings += ("its scl_slope is infinite: its voxels are taken as they are",)
     size = math.prod(shape) * header.dtype.itemsize

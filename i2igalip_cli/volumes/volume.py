@@ -10,6 +10,7 @@ from i2igalip_cli.domains import Modality
 from i2igalip_cli.errors import VolumeError
 
 Array = npt.NDArray[np.float32]
+SYNTHETIC_MARK = "Synthetic image, i2igalip"  # begins every derivation's description
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,7 @@ class Derivation:
         """One line for people."""
         origin = f"{self.source} to {self.target}" if self.source else f"to {self.target}"
         return (
-            f"Synthetic image, i2igalip {self.version}: {origin} by the caption '{self.caption}', "
+            f"{SYNTHETIC_MARK} {self.version}: {origin} by the caption '{self.caption}', "
             f"model {self.model} (SHA-256 {self.model_sha256})"
         )
 

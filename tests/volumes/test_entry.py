@@ -1,5 +1,6 @@
 """Which of the volumes of a path are meant."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,14 @@ def test_a_series_is_named_by_uid_number_or_pattern(series, chosen) -> None:
     assert choose_entries(STUDY, series) == chosen
 
 
+def test_synthetic_series_are_chosen_only_by_name() -> None:
+    made = replace(T2, synthetic=True)
+    assert choose_entries((T1, made)) == (T1,)
+    assert choose_entries((T1, made), "all") == (T1,)
+    assert choose_entries((T1, made), "6") == (made,)
+    assert choose_entries((made,)) == (made,)
+
+
 def test_the_only_series_that_can_be_used_needs_no_name() -> None:
     assert choose_entries((SCOUT, T1)) == (T1,)
     assert choose_entries((SCOUT, T1), volume="all") == (T1,)
@@ -46,10 +55,11 @@ def test_the_only_series_that_can_be_used_needs_no_name() -> None:
 @pytest.mark.parametrize(
     ("entries", "series", "volume", "message"),
     [
-        (STUDY, None, None, r"3 series; choose one with --series .*1 'Scout' \(1.2.9\); 5 'Ax T1"),
-        (STUDY, "7", None, "no series fits --series 7; there are 1 'Scout'"),
+        (STUDY, None, None, r"3 volumes; choose one with --series .*all: 5 'Ax T1 .*\(1 others"),
+        (STUDY, "7", None, "no series fits --series 7; there are 5 'Ax T1"),
         (STUDY, "1.2", None, "no series fits --series 1.2"),
         (STUDY, "scout", None, "study: a localizer: 3 planes"),
+        ((VolumeEntry(path=PATH),), "7", None, "study: --series 7, but it is no DICOM"),
         ((SCOUT,), None, None, "study: a localizer: 3 planes"),
         ((SCOUT,), "all", None, "study: a localizer: 3 planes"),
         ((T1,), None, 2, "--volume 2, but there is no fourth axis"),

@@ -694,3 +694,14 @@ def test_suffixes_are_recognised_in_any_case() -> None:
     names = ("a.nii", "b.NII.gz", "c.HDR", "d.Img", "e.MGZ", "f.nhdr", "g.MHA", "h.png")
     expected = [".nii", ".nii.gz", ".hdr", ".img", ".mgz", ".nhdr", ".mha", None]
     assert [volume_suffix(Path(name)) for name in names] == expected
+
+
+def test_an_output_of_ours_is_known_as_synthetic(tmp_path: Path) -> None:
+    volume = Volume(array=np.ones((3, 4, 5)) * np.arange(5), affine=AFFINE)
+    for name in ("a.nii.gz", "a.nrrd", "a.mha"):
+        save_volume(volume, tmp_path / name)
+        assert not list_volumes(tmp_path / name)[0].synthetic
+        made = tmp_path / f"made_{name}"
+        save_volume(replace(volume, derivation=DERIVATION), made)
+        assert list_volumes(made)[0].synthetic
+        assert any("synthetic image itself" in w for w in load_volume(made).warnings)

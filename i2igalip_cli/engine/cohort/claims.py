@@ -1,9 +1,10 @@
 """Who works on what: claim files with leases that outlive a killed process.
 
 A claim is the file `claims/KEY.GENERATION`, created exclusively; the newest generation is the
-holder. A holder is dead when its process provably is, or when it hasn't touched its file for a
+holder. A holder is dead when its process provably is, or when it hasn't written to its file for a
 lease. A dead holder is followed by creating the next generation: of many that try, one can.
 Ages are differences of modification times on the same file system; no two clocks are compared.
+Whoever asks for the time there writes a byte: to set a time might be to set one's own.
 """
 
 import contextlib
@@ -19,7 +20,8 @@ from pathlib import Path
 from i2igalip_cli.engine.cohort.processes import ProcessIdentity
 
 LEASE_SECONDS = 60.0
-BEATS = 6  # touches in a lease
+BEATS = 6  # in a lease
+_FIRST = b"{"  # byte of a claim, written again by each beat
 _NAME = re.compile(r"(?P<key>.+)\.(?P<generation>\d+)")
 
 
@@ -43,8 +45,8 @@ class Claims:
 
     Args:
         folder: Of the claim files; exists.
-        clock: A file of this process on the same file system, touched to ask for the time there.
-        lease: Seconds after which an untouched claim is dead.
+        clock: A file of this process on the same file system, written to ask for the time there.
+        lease: Seconds after which a claim that nobody writes to is dead.
     """
 
     def __init__(self, folder: Path, clock: Path, lease: float = LEASE_SECONDS) -> None:
@@ -96,6 +98,14 @@ class Claims:
             if generation <= claim.generation:
                 self._path(claim.key, generation).unlink(missing_ok=True)
 
+    def holder(self, key: str) -> str:
+        """Who claimed it, for people: "process 17 of node3"; "" where nobody has."""
+        held = self._generations(key)
+        content = self._content(key, held[-1]) if held else {}
+        if not content:
+            return ""
+        return f"process {content.get('pid', '?')} of {content.get('host', '?')}"
+
     def exists(self, key: str) -> bool:
         """Whether anyone, dead or alive, has claimed it."""
         return bool(self._generations(key))
@@ -110,7 +120,7 @@ class Claims:
 
     @contextlib.contextmanager
     def beating(self) -> Iterator[None]:
-        """Touch this process's claims in a thread of their own while the block lasts."""
+        """Show that this process's claims are alive, in a thread, while the block lasts."""
         ended = threading.Event()
 
         def beat() -> None:
@@ -126,14 +136,14 @@ class Claims:
             thread.join()
 
     def beat(self) -> None:
-        """Touch this process's claims once; one that was taken over is left to its new holder."""
+        """Show it once; a claim that was taken over is left to its new holder."""
         with self._lock:
             own = list(self._own)
         for claim in own:
             # A folder that is gone or read-only is found out when the row is written.
             with contextlib.suppress(OSError):
                 if self.holds(claim):
-                    os.utime(self._path(claim.key, claim.generation))
+                    write_byte(self._path(claim.key, claim.generation), _FIRST)
 
     def _path(self, key: str, generation: int) -> Path:
         return self.folder / f"{key}.{generation}"
@@ -151,8 +161,12 @@ class Claims:
         identity = {**asdict(ProcessIdentity.of(os.getpid())), "token": claim.token}
         path = self._path(claim.key, claim.generation)
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(json.dumps(identity))
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(json.dumps(identity))
+        except BaseException:  # of a full disk, too: an empty claim would hold for a lease
+            path.unlink(missing_ok=True)
+            raise
 
     def _content(self, key: str, generation: int) -> dict[str, object]:
         """What a claim says; empty where it is gone or was cut off while it was written."""
@@ -179,8 +193,26 @@ class Claims:
             identity = None
         if identity is not None and identity.is_provably_dead():
             return True
-        self.clock.touch()
+        write_byte(self.clock, b".", create=True)
         try:
             return self.clock.stat().st_mtime - path.stat().st_mtime > self.lease
         except FileNotFoundError:
             return False  # just released
+
+
+def write_byte(path: Path, byte: bytes, *, create: bool = False) -> None:
+    """Write the first byte of a file, whose modification time is then that of its file system.
+
+    Args:
+        path: The file.
+        byte: What is there already, lest the content changes.
+        create: Make the file if it is absent.
+
+    Raises:
+        OSError: It is absent, or can't be written to.
+    """
+    descriptor = os.open(path, os.O_WRONLY | (os.O_CREAT if create else 0), 0o666)
+    try:
+        os.write(descriptor, byte)
+    finally:
+        os.close(descriptor)

@@ -1,10 +1,11 @@
 """The state of an output folder: rows, claims, and what is being written.
 
 OUT/.i2igalip/rows/KEY.json     what became of an item; appears whole
-OUT/.i2igalip/rows/KEY.older    what is to be overwritten has no row any more, or never had one
+OUT/.i2igalip/rows/KEY.older    until the next row: an output there may be replaced, it is of an
+                                earlier run that is to be overwritten, or of one that was cut off
 OUT/.i2igalip/claims/           who works on what, see `claims`
 OUT/.i2igalip/staging/KEY.N/    what generation N of a claim has written; renamed to its place
-OUT/.i2igalip/runs/             a file a run, touched to ask the file system for its time
+OUT/.i2igalip/runs/             a file a run, written to ask the file system for its time
 OUT/.i2igalip/shards/I-of-N.json  which items a shard has
 OUT/.i2igalip/slurm/            scripts and logs of submitted jobs
 OUT/.i2igalip/log-HOST-PID.txt  tracebacks, and what libraries say
@@ -19,12 +20,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from i2igalip_cli.engine.cohort.claims import LEASE_SECONDS, Claim, Claims
+from i2igalip_cli.engine.cohort.claims import LEASE_SECONDS, Claim, Claims, write_byte
 from i2igalip_cli.engine.cohort.items import CohortItem
 from i2igalip_cli.engine.cohort.processes import ProcessIdentity
 from i2igalip_cli.engine.cohort.rows import Row, hash_content, identify_input
 from i2igalip_cli.engine.cohort.settings import Fingerprint
 from i2igalip_cli.errors import ConfigError, GalipError, VolumeError
+from i2igalip_cli.volumes.files import exchange
 
 STATE = ".i2igalip"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE)
@@ -40,7 +42,7 @@ class Ledger:
     Args:
         out: The output folder; its state folder is made if it is absent.
         run: Name of this process's file.
-        lease: Seconds after which an untouched claim is dead.
+        lease: Seconds after which a claim that nobody writes to is dead.
         began_ns: When the run began, if another process began it.
 
     Attributes:
@@ -60,7 +62,7 @@ class Ledger:
         try:
             for name in ("rows", "claims", "staging", "runs", "shards"):
                 (self.state / name).mkdir(parents=True, exist_ok=True)
-            self.run_file.touch()
+            write_byte(self.run_file, b".", create=True)
             now_ns = self.run_file.stat().st_mtime_ns
         except OSError as error:
             raise VolumeError(f"can't write {out}: {error.strerror}; choose another -o") from error
@@ -93,6 +95,17 @@ class Ledger:
         except (OSError, UnicodeDecodeError, ConfigError):
             return None
 
+    def look_anew(self) -> None:
+        """Forget what the system remembers of the rows.
+
+        The client of a network file system keeps for seconds that there was "no such file"; opening
+        the folder makes it ask the server whether that still holds.
+
+        Raises:
+            OSError: The folder is gone.
+        """
+        os.scandir(self.state / "rows").close()
+
     def rows(self) -> Iterator[Row]:
         """All rows of the folder, in order of their outputs."""
         keys = [path.stem for path in (self.state / "rows").glob("*.json")]
@@ -122,9 +135,9 @@ class Ledger:
         return row.status != "done" or hash_content(self.output(item)) == row.output_sha256
 
     def differences(self, row: Row, item: CohortItem, fingerprint: Fingerprint) -> str:
-        """In what a row isn't of an item with these settings; "" where it is."""
+        """In what a row isn't of an item with these settings; "" where it is, or made nothing."""
         found = fingerprint.differences(row.fingerprint)
-        if not found and not _is_of(row, item):
+        if not found and row.status == "done" and not _is_of(row, item):
             found = f"another volume of {item.entry.path}: {row.series or row.volume}"
         return found
 
@@ -186,23 +199,29 @@ class Ledger:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self._row_path(claim.key))
+        self._older_path(claim.key).unlink(missing_ok=True)
 
-    def publish(self, folder: Path, place: Path) -> None:
+    def publish(self, folder: Path, place: Path, claim: Claim) -> None:
         """Rename what lies in a staging folder to its places; what is older there gives way.
+
+        Should the run be cut off before the row is written, the output still counts as ours.
 
         Args:
             folder: Holds an output by its final name, and what belongs beside it.
             place: The output's; it is the last to come.
+            claim: Of the output's item.
 
         Raises:
             OSError: The place is on another file system, or can't be written to.
         """
+        self._older_path(claim.key).touch()
         place.parent.mkdir(parents=True, exist_ok=True)
         for written in sorted(folder.iterdir(), key=lambda path: path.name == place.name):
             target = place.with_name(written.name)
-            if target.is_dir():  # only an empty folder can be replaced by renaming
-                target.replace(folder / ".older")
-            written.replace(target)
+            if target.is_dir():
+                exchange(written, target, folder / ".older")
+            else:
+                written.replace(target)
 
     def run_fault(self, error: BaseException) -> RunFaultError | None:
         """The fault of the whole run behind an error; None where it is the volume's own."""

@@ -7,7 +7,7 @@ from typing import Literal
 from i2igalip_cli.engine.cohort.items import CohortItem
 from i2igalip_cli.engine.cohort.settings import Fingerprint, TranslationSettings
 
-Kind = Literal["claimed", "dropped", "finished", "fault", "broken", "ended"]
+Kind = Literal["claimed", "dropped", "translated", "finished", "waits", "fault", "broken", "ended"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Plan:
         overwrite: Whether rows older than the run count for nothing.
         began_ns: When the run began, by the clock of the file system.
         shard: "I/N", or "" without.
-        lease: Seconds after which an untouched claim is dead.
+        lease: Seconds after which a claim that nobody writes to is dead.
         log: Where tracebacks go.
         parent: Number of the supervisor's process.
     """
@@ -48,9 +48,10 @@ class Event:
     """What a worker tells.
 
     Attributes:
-        kind: An item was "claimed", is "dropped" to be looked at again, or "finished"; the run
-            meets a "fault", the device is "broken", or all "ended".
-        text: Key of the item, or what is wrong.
+        kind: An item was "claimed", is "dropped" to be looked at again, was "translated" or is
+            "finished", however; the run only "waits" for others, meets a "fault", the device is
+            "broken", or all "ended".
+        text: Key of the item, who is waited for, or what is wrong.
     """
 
     kind: Kind

@@ -51,7 +51,7 @@ DIVIDERS = (
 _KEYWORDS = (
     *DIVIDERS,
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber"),
-    *("SeriesDescription", "ProtocolName", "InstanceNumber"),
+    *("SeriesDescription", "ProtocolName", "InstanceNumber", "SyntheticData"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"),
     *("FrameOfReferenceUID", "PatientID", "Rows", "Columns", "NumberOfFrames"),
     "SpecificCharacterSet",
@@ -95,6 +95,7 @@ class Frame:
         orientation: Directions of a row and of a column, LPS (6); None where absent.
         spacing: Millimetres between rows and between columns (2); None where absent.
         instance: InstanceNumber; 0 where absent.
+        synthetic: Whether SyntheticData says YES.
         dividers: Values of `DIVIDERS`, as text.
     """
 
@@ -112,6 +113,7 @@ class Frame:
     orientation: Vector | None
     spacing: Vector | None
     instance: int
+    synthetic: bool
     dividers: tuple[str, ...]
 
 
@@ -141,6 +143,7 @@ def describe_frame(dataset: Dataset, file: str, number: int | None) -> Frame:
             orientation=_vector(dataset.get("ImageOrientationPatient"), 6),
             spacing=_vector(dataset.get("PixelSpacing"), 2),
             instance=_integer(dataset.get("InstanceNumber")) or 0,
+            synthetic=_text(dataset.get("SyntheticData")).upper() == "YES",
             dividers=tuple(_text(dataset.get(name)) for name in DIVIDERS),
         )
     except VolumeError:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset
@@ -36,6 +37,33 @@ def along_normal(volume: Volume) -> Volume:
     if isinstance(header, DicomHeader):
         header = replace(header, datasets=header.datasets[::-1], frames=header.frames[::-1])
     return replace(volume, array=volume.array[:, :, ::-1], affine=turned, header=header)
+
+
+def as_viewed(volume: Volume) -> Volume:
+    """The same voxels at the same places, with rows and columns as radiologists see them.
+
+    Of a volume that is no DICOM, the third axis stays that of the slices, but for its sense; rows
+    run to the patient's left (sagittal: posterior), columns to posterior (coronal and sagittal:
+    inferior).
+    """
+    normal = nib.aff2axcodes(volume.affine)[2]
+    codes = {"S": "LPS", "I": "LPS", "A": "LIP", "P": "LIP", "L": "PIR", "R": "PIR"}[normal]
+    turn = nib.orientations.ornt_transform(
+        nib.orientations.io_orientation(volume.affine), nib.orientations.axcodes2ornt(codes)
+    )
+    array = nib.orientations.apply_orientation(volume.array, turn)
+    affine = volume.affine @ nib.orientations.inv_ornt_aff(turn, volume.shape)
+    return replace(volume, array=array, affine=affine)
+
+
+def numbers_of(volume: Volume) -> range:
+    """InstanceNumbers of slices along their normal, from 1, or backwards as in their source."""
+    count = volume.shape[2]
+    if isinstance(volume.header, DicomHeader):
+        ends = [text(volume.header.datasets[k], "InstanceNumber") for k in (0, -1)]
+        if all(end.isdecimal() for end in ends) and int(ends[0]) > int(ends[1]):
+            return range(count, 0, -1)
+    return range(1, count + 1)
 
 
 def slice_planes(volume: Volume) -> list[Dataset]:

@@ -15,6 +15,7 @@ from pydicom.uid import MediaStorageDirectoryStorage
 from i2igalip_cli.errors import VolumeError, first_line
 
 MAXIMUM_BYTES = 2**30  # of one unpacked file; more is not an image but a trap
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 _PREAMBLE = 128
 _LARGE = 2**20
 _ARCHIVE_FAULTS = (
@@ -82,6 +83,8 @@ def list_members(path: Path) -> tuple[list[str], list[tuple[str, str]]]:
     """
     if path.is_dir():
         return _walk(path)
+    if path.name.lower().endswith(ARCHIVES) and not is_archive(path):
+        raise VolumeError(f"{path}: a damaged or truncated archive")
     if is_archive(path):
         try:
             names = [name for name in _names(path) if not Path(name).name.startswith((".", "__"))]

@@ -24,7 +24,7 @@ from i2igalip_cli.volumes.dicom.places import list_members, open_members
 from i2igalip_cli.volumes.dicom.regular import make_regular
 from i2igalip_cli.volumes.dicom.series import Part, check_volume, split_series
 from i2igalip_cli.volumes.dicom.stack import Matrix, stack_frames
-from i2igalip_cli.volumes.entry import Irregular, VolumeEntry
+from i2igalip_cli.volumes.entry import SYNTHETIC, Irregular, VolumeEntry
 from i2igalip_cli.volumes.volume import Array, Volume
 
 _PIXELS = tuple(Tag(name) for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"))
@@ -67,7 +67,8 @@ def _entry(
         description=" ".join(filter(None, (first.description, part.label))),
         files=files,
         frames=tuple((frame.file, frame.number) for frame in part.frames),
-        notes=part.notes,
+        notes=(*part.notes, *([SYNTHETIC] if first.synthetic else [])),
+        synthetic=first.synthetic,
         refusal=refusal,
         expected=expected,
     )

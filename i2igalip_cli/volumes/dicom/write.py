@@ -14,7 +14,7 @@ from i2igalip_cli import __version__
 from i2igalip_cli.errors import VolumeError, first_line
 from i2igalip_cli.volumes.dicom.derived import derived_series, new_uid
 from i2igalip_cli.volumes.dicom.header import DicomHeader
-from i2igalip_cli.volumes.dicom.placement import along_normal, slice_planes
+from i2igalip_cli.volumes.dicom.placement import along_normal, as_viewed, numbers_of, slice_planes
 from i2igalip_cli.volumes.dicom.provenance import PROGRAM, slice_references
 from i2igalip_cli.volumes.dicom.stored import StoredScale, find_scale, window_elements
 from i2igalip_cli.volumes.files import whole_folder
@@ -31,7 +31,8 @@ def write(volume: Volume, path: Path, *, dtype: np.dtype[Any], overwrite: bool =
         volume: With the header of its DICOM source, the series joins the source's study and frame
             of reference; with another one or none, it begins a new study of an unknown patient.
             Says whether it is MR or CT.
-        path: A folder to make; it holds 0001.dcm, 0002.dcm ... in order along the slices' normal.
+        path: A folder to make; it holds 0001.dcm, 0002.dcm ... numbered along the
+            slices' normal, or against it where the source's are.
         dtype: Of the stored values, int16 or uint16; a floating type leaves the choice to the
             modality and the intensities.
         overwrite: Replace a folder that this program wrote.
@@ -41,6 +42,8 @@ def write(volume: Volume, path: Path, *, dtype: np.dtype[Any], overwrite: bool =
             folder in the way, or one that can't be written.
     """
     try:
+        if not isinstance(volume.header, DicomHeader):
+            volume = as_viewed(volume)
         volume = along_normal(volume)
         scale, slices = _describe(volume, dtype)
     except VolumeError as error:
@@ -49,14 +52,14 @@ def write(volume: Volume, path: Path, *, dtype: np.dtype[Any], overwrite: bool =
         _check_own(path)
     digits = max(4, len(str(len(slices))))
     with whole_folder(path, overwrite=overwrite) as folder:
-        for k, dataset in enumerate(slices):
+        for k, (number, dataset) in enumerate(zip(numbers_of(volume), slices, strict=True)):
             stored = scale.store(volume.array[:, :, k]).T  # (columns, rows) -> (rows, columns)
             dataset.Rows, dataset.Columns = stored.shape
             dataset.PixelData = stored.astype(stored.dtype.newbyteorder("<")).tobytes()
             dataset["PixelData"].VR = "OW"
-            dataset.InstanceNumber = k + 1
+            dataset.InstanceNumber = number
             try:
-                _save(dataset, folder / f"{k + 1:0{digits}d}.dcm")
+                _save(dataset, folder / f"{number:0{digits}d}.dcm")
             except VolumeError as error:
                 raise VolumeError(f"can't write {path}: {error}") from error
             del dataset.PixelData

@@ -47,7 +47,7 @@ def test_a_marker_stays_at_its_place_in_the_patient(tmp_path: Path, axes, turned
     datasets = written(marked(affine), tmp_path / "out")
     place = expected_position(affine)
 
-    column, row, k = np.unravel_index(intensities(datasets).argmax(), (7, 5, 4))
+    column, row, k = np.unravel_index(intensities(datasets).argmax(), intensities(datasets).shape)
     assert intensities(datasets).max() == 1000
     np.testing.assert_allclose(position(datasets[k], column, row), place, atol=1e-3)
 
@@ -172,11 +172,25 @@ def test_turned_round_slices_keep_their_source_image(tmp_path: Path) -> None:
         assert dataset.ImagePositionPatient == source.ImagePositionPatient
         np.testing.assert_array_equal(dataset.pixel_array, source.pixel_array)
     heights = [float(dataset.ImagePositionPatient[2]) for dataset in result]
-    assert heights == sorted(heights)
+    assert heights == sorted(heights, reverse=True), "numbered as the source's"
+    for dataset, source in zip(result, series, strict=True):
+        assert dataset.InstanceNumber == source.InstanceNumber
+        assert dataset.ImagePositionPatient == source.ImagePositionPatient
+
+
+@pytest.mark.parametrize("axes", ORIENTATIONS)
+def test_a_volume_that_was_no_dicom_is_seen_as_radiologists_see_it(tmp_path: Path, axes) -> None:
+    result = written(bare_volume(affine_of(axes)), tmp_path / "out")
+    cosines = np.array(result[0].ImageOrientationPatient, dtype=float).reshape(2, 3)
+    row, column = (np.argmax(np.abs(direction)) for direction in cosines)
+    slices = "RLAPSI".index(axes[2]) // 2  # axis of the patient along which slices are stacked
+    expected = {2: ((0, 1), (1, 1)), 1: ((0, 1), (2, -1)), 0: ((1, 1), (2, -1))}[slices]
+    assert (row, np.sign(cosines[0, row])) == expected[0]  # LPS: left, posterior, superior
+    assert (column, np.sign(cosines[1, column])) == expected[1]
 
 
 def sheared(degrees: float, first: int, second: int) -> np.ndarray:
-    affine = oblique("RAS")
+    affine = oblique("LPS")
     affine[:3, second] += np.tan(np.radians(degrees)) * (
         affine[:3, first] / np.linalg.norm(affine[:3, first]) * np.linalg.norm(affine[:3, second])
     )
@@ -213,7 +227,7 @@ def decimal_strings(datasets) -> list[str]:
 
 @pytest.mark.parametrize("precision", [np.float64, np.float32])
 def test_coordinates_are_decimal_strings_of_at_most_16_characters(tmp_path, precision) -> None:
-    affine = oblique("SAL", (1 / 3, 0.123456789, 2.0000001)).astype(precision).astype(np.float64)
+    affine = oblique("LPS", (1 / 3, 0.123456789, 2.0000001)).astype(precision).astype(np.float64)
     affine[:3, 3] = -98765.43210987654, 1e-13, 0.1 + 0.2
     result = written(bare_volume(affine), tmp_path / "out")
     for string in decimal_strings(result):
@@ -226,7 +240,7 @@ def test_coordinates_are_decimal_strings_of_at_most_16_characters(tmp_path, prec
 
 
 def test_one_slice_is_a_series(tmp_path: Path) -> None:
-    volume = bare_volume(oblique("RAS"), array=np.arange(35.0).reshape(7, 5, 1))
+    volume = bare_volume(oblique("LPS"), array=np.arange(35.0).reshape(7, 5, 1))
     (dataset,) = written(volume, tmp_path / "out")
     np.testing.assert_array_equal(dataset.pixel_array, volume.array[:, :, 0].T)
     place = (LPS @ volume.affine @ (6, 4, 0, 1))[:3]

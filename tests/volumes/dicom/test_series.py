@@ -33,7 +33,7 @@ def test_two_series_of_a_folder_are_listed_and_one_is_chosen(tmp_path) -> None:
         tmp_path / "b", stored=ramp(low=9), extra={"SeriesNumber": 5, "SeriesDescription": "t2 tse"}
     )
     first, second = list_volumes(tmp_path)
-    with pytest.raises(VolumeError, match=r"2 series; choose one .* 3 't1 tse' .* 5 't2 tse'"):
+    with pytest.raises(VolumeError, match=r"2 volumes; choose one .* 3 't1 tse' .* 5 't2 tse'"):
         load(tmp_path)
     for chosen in ("5", second.series, "*T2*"):
         assert load(tmp_path, chosen).array.min() == 9

@@ -54,7 +54,7 @@ def bare_volume(affine: np.ndarray | None = None, **changes) -> Volume:
     rng = np.random.default_rng(5)
     values = {
         "array": rng.uniform(0, 2000, (7, 5, 4)).astype(np.float32),
-        "affine": affine_of("RAS") if affine is None else affine,
+        "affine": affine_of("LPS") if affine is None else affine,
         "derivation": derivation(),
     }
     return Volume(**{**values, **changes})
