@@ -13,7 +13,7 @@ from cohort_here import work_here
 from conftest import head, make_checkpoint
 
 from i2igalip_cli.checkpoints import save_checkpoint
-from i2igalip_cli.volumes import FORMATS, Volume, VolumeEntry
+from i2igalip_cli.volumes import FORMATS, Volume, VolumeEntry, save_volume
 
 AFFINE = np.diag([1.9, 1.9, 3.0, 1.0])
 
@@ -301,3 +301,27 @@ def test_a_dicom_series_goes_to_a_folder_beside_it(run, tmp_path, monkeypatch) -
     refused = run("study", "--series", "1", "--to", "T2", "--irregular", "nearest")
     assert refused.code == 1
     assert "a localizer" in refused.err
+
+
+@pytest.mark.parametrize("name", ["t1.nii.gz", "t1.nrrd", "pair.hdr"])
+def test_an_output_never_replaces_its_source(run, tmp_path, name) -> None:
+    save_volume(Volume(array=head(), affine=AFFINE), tmp_path / name)
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    (tmp_path / "link").symlink_to(tmp_path)
+    for out in (name, f"link/{name}", name.replace(".hdr", ".img")):
+        result = run(name, "--to", "T2", "-o", out, "--overwrite")
+        assert result.code == 1
+        assert "is the source, or holds it" in result.err
+    for file, content in before.items():
+        assert file.read_bytes() == content
+
+
+def test_synthetic_images_are_no_sources_unless_they_are_named(run, here, tmp_path) -> None:
+    save(tmp_path / "in" / "t1.nii.gz")
+    assert run("in/t1.nii.gz", "--to", "T2").code == 0  # beside its source
+    result = run("in", "--to", "PD", "-o", "out")
+    assert "1 done, 0 failed, 1 skipped" in result.out
+    assert "t1_T2_PD.nii.gz" not in names(tmp_path / "out")
+    named = run("in/t1_T2.nii.gz", "--to", "PD", "-o", "made.nii.gz")
+    assert named.code == 0
+    assert "it is a synthetic image itself" in named.err

@@ -239,7 +239,7 @@ def _translate_cohort(request: "CohortRequest", *, as_json: bool) -> None:
     from i2igalip_cli.engine.cohort.run import run_cohort
 
     with volumes_progress(f"to {request.settings.to}") as advance:
-        report = run_cohort(request, advance)
+        report = run_cohort(request, advance, lambda notice: say(plain(notice)))
     if not report.rows:
         say(plain(f"shard {request.shard} is empty: there are fewer volumes than shards"))
     show_report(report, as_json=as_json)

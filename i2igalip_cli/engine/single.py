@@ -6,16 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import i2igalip_cli
-from i2igalip_cli import checkpoints
+from i2igalip_cli.checkpoints import Checkpoint, load_checkpoint
 from i2igalip_cli.domains import Domain, find_domain
 from i2igalip_cli.engine.captions import encode_caption
 from i2igalip_cli.engine.cohort.inputs import Choice, find_volumes, stem_of
 from i2igalip_cli.engine.cohort.items import output_suffix
+from i2igalip_cli.engine.cohort.rows import files_of
 from i2igalip_cli.engine.cohort.settings import TranslationSettings, choose_dtype
 from i2igalip_cli.engine.comparison import preview_name, save_preview
 from i2igalip_cli.engine.translator import Translation, Translator
 from i2igalip_cli.errors import VolumeError
 from i2igalip_cli.volumes import (
+    Volume,
     VolumeEntry,
     check_output,
     choose_entries,
@@ -116,7 +118,7 @@ def translate_single(
     Raises:
         GalipError: What is wrong, which value, and the way out.
     """
-    checkpoint = checkpoints.load_checkpoint(settings.weights)
+    checkpoint = load_checkpoint(settings.weights)
     target = find_domain(settings.to, checkpoint.domains)
     if settings.source is not None:
         find_domain(settings.source, checkpoint.domains)
@@ -124,25 +126,19 @@ def translate_single(
     place = out or _beside(entry, target, settings.format)
     asked = "dicom" if volume_suffix(place) is None else settings.format
     check_output(place, format=asked, overwrite=overwrite)
+    _keep_source(entry, place)
     source = load_entry(entry, settings.irregular)
     dtype = choose_dtype(settings.dtype, target, source)
-    said = None
-    if settings.caption is not None:
-        said = encode_caption(settings.caption, checkpoint, settings.encoder, settings.weights)
-    translator = Translator(checkpoint, settings.to, settings.source, settings.options, said)
+    translator = _make_translator(checkpoint, settings)
     try:
         result = translator(source, on_progress)
     except VolumeError as error:
         raise VolumeError(f"{entry.path}: {error}") from error
     save_volume(result.volume, place, format=asked, dtype=dtype, overwrite=overwrite)
-    picture = None
-    if settings.preview:
-        picture = place.with_name(preview_name(place.name))
-        save_preview(source, result, picture)
     return SingleReport(
         entry=entry,
         output=place,
-        preview=picture,
+        preview=_draw(source, result, place) if settings.preview else None,
         dtype=dtype,
         shape=source.shape,
         nonfinite_voxels=source.nonfinite_voxels,
@@ -150,6 +146,35 @@ def translate_single(
         weights=checkpoint.name,
         weights_sha256=checkpoint.sha256,
     )
+
+
+def _keep_source(entry: VolumeEntry, place: Path) -> None:
+    """Refuse an output that would replace its own source, whatever names both have.
+
+    Raises:
+        VolumeError: It would.
+    """
+    sources = [entry.path, *files_of(entry.path)]
+    if entry.path.is_dir():
+        sources += [entry.path / file for file in entry.files]
+    outputs = [name for name in (place, *files_of(place)) if name.exists()]
+    inside = place.resolve() in {folder for name in sources for folder in name.resolve().parents}
+    if inside or any(o.samefile(s) for o in outputs for s in sources if s.exists()):
+        raise VolumeError(f"{place} is the source, or holds it: choose another -o")
+
+
+def _make_translator(checkpoint: Checkpoint, settings: TranslationSettings) -> Translator:
+    said = None
+    if settings.caption is not None:
+        said = encode_caption(settings.caption, checkpoint, settings.encoder, settings.weights)
+    return Translator(checkpoint, settings.to, settings.source, settings.options, said)
+
+
+def _draw(source: Volume, result: Translation, place: Path) -> Path:
+    """Draw a picture beside an output; where it lies."""
+    picture = place.with_name(preview_name(place.name))
+    save_preview(source, result, picture)
+    return picture
 
 
 def _find_entry(path: Path, choice: Choice) -> VolumeEntry:
@@ -162,8 +187,10 @@ def _find_entry(path: Path, choice: Choice) -> VolumeEntry:
         return _only(path, choose_entries(list_volumes(path), choice.series, choice.volume))
     found = find_volumes([str(path)], choice=choice)
     usable = [one for one in found if not one.fault and not one.entry.refusal]
+    usable = [one for one in usable if not one.entry.synthetic] or usable
     if not usable:
-        raise VolumeError(found[0].fault or f"{found[0].entry.path}: {found[0].entry.refusal}")
+        worst = min(found, key=lambda one: one.entry.expected)
+        raise VolumeError(worst.fault or f"{worst.entry.path}: {worst.entry.refusal}")
     if usable[0].entry.series and len({one.entry.path for one in usable}) == 1:
         return _only(path, choose_entries([one.entry for one in usable], choice.series))
     return _only(path, [one.entry for one in usable])

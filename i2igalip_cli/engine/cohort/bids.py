@@ -4,6 +4,7 @@ Sources are `sub-*/[ses-*/]anat/*_SUFFIX.nii[.gz]`; derivatives/ and sourcedata/
 and are never searched. An output keeps its source's entities, gets `desc-synth`, and has a sidecar.
 """
 
+import fnmatch
 import json
 import os
 import re
@@ -25,7 +26,8 @@ _IGNORED = "# Not of BIDS: tables and state of i2igalip\nsummary*.csv\n"
 
 def is_bids(folder: Path) -> bool:
     """Whether a folder is a BIDS dataset with subjects."""
-    return (folder / _DESCRIPTION).is_file() and any(folder.glob("sub-*/"))
+    described = os.path.isfile(folder / _DESCRIPTION)  # noqa: PTH113 (False where it can't tell)
+    return described and any(folder.glob("sub-*/"))
 
 
 def bids_suffix(domain: Domain) -> str:
@@ -37,16 +39,31 @@ def bids_suffix(domain: Domain) -> str:
     return domain.bids or (known.bids if known else "") or re.sub(r"[^A-Za-z0-9]", "", domain.name)
 
 
-def find_sources(dataset: Path, suffix: str) -> list[Path]:
-    """The images of a dataset with a suffix, in order of their paths."""
-    found = {
-        path
-        for session in ("", "ses-*/")
-        for ending in (".nii", ".nii.gz")
-        for path in dataset.glob(f"sub-*/{session}anat/*_{suffix}{ending}")
-        if not path.name.startswith(".")
-    }
-    return sorted(found)
+def find_sources(dataset: Path, suffix: str) -> tuple[list[Path], list[OSError]]:
+    """The images of a dataset with a suffix.
+
+    Returns:
+        These, in order of their paths; and the errors of the folders that can't be listed.
+    """
+    unreadable: list[OSError] = []
+
+    def within(folder: Path, pattern: str) -> list[Path]:
+        try:
+            names = sorted(os.listdir(folder))  # noqa: PTH208 (names alone)
+        except NotADirectoryError:
+            return []
+        except OSError as error:
+            unreadable.append(error)
+            return []
+        return [folder / name for name in names if fnmatch.fnmatchcase(name, pattern)]
+
+    subjects = within(dataset, "sub-*")
+    sessions = [session for subject in subjects for session in within(subject, "ses-*")]
+    kinds = [kind for place in (*subjects, *sessions) for kind in within(place, "anat")]
+    found = [path for kind in kinds for path in within(kind, f"*_{suffix}.nii*")]
+    sources = sorted(path for path in found if path.name.endswith((".nii", ".nii.gz")))
+    unique = {error.filename: error for error in unreadable}
+    return [path for path in sources if not path.name.startswith(".")], list(unique.values())
 
 
 def derivative_name(stem: str, target: Domain, volume: int | None) -> str:

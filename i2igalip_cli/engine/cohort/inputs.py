@@ -4,6 +4,7 @@ Volumes are known by their headers, read in a pool of threads. What can't be rea
 its fault: it becomes a row of its own and never the end of a run.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -50,7 +51,7 @@ class FoundVolume:
         entry: Where it lies.
         folder: Below the output folder, as it lies below what the user named.
         stem: Name without suffix.
-        named: Whether the user named it, rather than a folder above it.
+        named: Whether the user named it, or its series, rather than a folder above it.
         several: Whether all volumes of a fourth axis were asked for.
         fault: Why it can't be read; "" where it can.
         bids: Path of the source in its BIDS dataset; "" elsewhere.
@@ -121,6 +122,9 @@ def _is_inside(path: Path, out: Path | None) -> bool:
 
 def _list(place: Place, choice: Choice, out: Path | None) -> list[FoundVolume]:
     """The volumes of a place; one with a fault where it can't be read."""
+    if place.refusal:
+        left_out = VolumeEntry(path=place.path, refusal=place.refusal, expected=place.expected)
+        return [_found(place, left_out, choice)]
     try:
         if place.path.is_dir():
             return _list_folder(place, choice, out)
@@ -128,6 +132,8 @@ def _list(place: Place, choice: Choice, out: Path | None) -> list[FoundVolume]:
         return [_found(place, entry, choice, several=len(entries) > 1) for entry in entries]
     except GalipError as error:
         fault = str(error)
+    except OSError as error:
+        fault = f"{place.path}: {error.strerror or first_line(error)}"
     except Exception as error:  # whatever a library meets damaged bytes with
         fault = f"{place.path}: {type(error).__name__}: {first_line(error)}"
     return [_found(place, VolumeEntry(path=place.path), choice, fault=fault)]
@@ -139,7 +145,7 @@ def _choose(entries: Sequence[VolumeEntry], choice: Choice) -> Sequence[VolumeEn
     Raises:
         VolumeError: None fits, or the only one can't be used.
     """
-    if not entries[0].series:
+    if not any(is_dicom(entry) for entry in entries):
         return choose_entries(entries, None, choice.volume)
     if choice.asks_for_series:
         return _fitting(entries, choice)
@@ -147,23 +153,31 @@ def _choose(entries: Sequence[VolumeEntry], choice: Choice) -> Sequence[VolumeEn
 
 
 def _fitting(entries: Sequence[VolumeEntry], choice: Choice) -> list[VolumeEntry]:
-    """The series that fit, those that can't be used too.
+    """The series that fit, those that can't be used too; and damage, which may be of one that fits.
 
     Raises:
-        VolumeError: None fits.
+        VolumeError: None fits, and nothing is damaged.
     """
-    fits = choose_entries([replace(entry, refusal="") for entry in entries], choice.series)
+    damaged = [entry for entry in entries if entry.refusal and not entry.series]
+    known = [replace(entry, refusal="") for entry in entries if entry not in damaged]
+    try:
+        fits = choose_entries(known, choice.series) if known else ()
+    except VolumeError:
+        if not damaged:
+            raise
+        fits = ()
     kept = {entry.series for entry in fits}
-    return [entry for entry in entries if entry.series in kept]
+    return [entry for entry in entries if entry.series in kept or entry in damaged]
 
 
 def _list_folder(place: Place, choice: Choice, out: Path | None) -> list[FoundVolume]:
-    """The DICOM volumes below a folder; each mirrored where its first file lies."""
-    try:
-        listed = FORMATS["dicom"].load().list_volumes(place.path)
-    except VolumeError:
-        return []  # no DICOM in it
-    entries = [e for e in listed if not (e.files and _is_inside(place.path / e.files[0], out))]
+    """The DICOM volumes below a folder; each mirrored where its first file lies.
+
+    Raises:
+        VolumeError: The folder can't be read.
+    """
+    listed = FORMATS["dicom"].load().list_volumes(place.path)
+    entries = [entry for entry in listed if not _is_told_elsewhere(place.path, entry, out)]
     if entries and choice.asks_for_series:
         try:
             entries = _fitting(entries, choice)
@@ -182,6 +196,20 @@ def _list_folder(place: Place, choice: Choice, out: Path | None) -> list[FoundVo
     return found
 
 
+def _is_told_elsewhere(folder: Path, entry: VolumeEntry, out: Path | None) -> bool:
+    """Whether an entry is an output, or nothing but what is a place of its own.
+
+    That is folders that can't be searched, and files of other formats that can't be read.
+    """
+    if not entry.files:
+        return False
+    places = not entry.series and all(
+        os.path.isdir(folder / name) or volume_suffix(Path(name)) is not None  # noqa: PTH112
+        for name in entry.files
+    )
+    return places or _is_inside(folder / entry.files[0], out)
+
+
 def _found(
     place: Place,
     entry: VolumeEntry,
@@ -194,11 +222,16 @@ def _found(
         entry=entry,
         folder=place.folder,
         stem=stem_of(place.path),
-        named=choice.asks_for_series or (place.named and not several),
+        named=(choice.asks_for_series and bool(entry.series)) or (place.named and not several),
         several=choice.volume == "all",
         fault=fault,
         bids=place.bids,
     )
+
+
+def is_dicom(entry: VolumeEntry) -> bool:
+    """Whether an entry is of DICOM, also where it has no series: it alone is made of files."""
+    return bool(entry.files)
 
 
 def stem_of(path: Path) -> str:

@@ -5,13 +5,13 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from i2igalip_cli.domains import Domain
 from i2igalip_cli.engine.cohort.bids import derivative_name
-from i2igalip_cli.engine.cohort.inputs import FoundVolume
+from i2igalip_cli.engine.cohort.inputs import FoundVolume, is_dicom
 from i2igalip_cli.engine.cohort.rows import files_of
 from i2igalip_cli.errors import VolumeError
 from i2igalip_cli.volumes import FORMATS, VolumeEntry, volume_suffix
@@ -69,22 +69,46 @@ def plan_items(
 ) -> tuple[CohortItem, ...]:
     """Name the output of each found volume, in the order of these names.
 
+    Nothing is written for a refused one: where its name is a usable one's, too, it gives way.
+
     Args:
         found: What was found.
         target: Domain of the outputs.
         format_name: Of the outputs, a name in `FORMATS`; None keeps that of the source.
 
     Raises:
-        VolumeError: Two volumes would be written to one path.
+        VolumeError: Two volumes that can be used would be written to one path.
     """
     volumes = tuple(found)
     stems = _stems(volumes)
     items = [
         _item(one, stem, target, format_name) for one, stem in zip(volumes, stems, strict=True)
     ]
+    items = _give_way(items)
     items.sort(key=lambda item: str(item.output))
     refuse_twins(items)
     return tuple(items)
+
+
+def _give_way(items: Sequence[CohortItem]) -> list[CohortItem]:
+    """Rename refused items whose name is another one's, too, in any case of letters."""
+    taken = {name for item in items if not item.refusal for name in _folded(item)}
+    kept = [item for item in items if not item.refusal]
+    for item in sorted((item for item in items if item.refusal), key=_identity):
+        mark = hashlib.sha256(os.fsencode(_identity(item))).hexdigest()[:8]
+        other = replace(item, output=item.output.with_name(f"{item.output.name}-{mark}"))
+        kept.append(item if taken.isdisjoint(_folded(item)) else other)
+        taken |= _folded(kept[-1])
+    return kept
+
+
+def _folded(item: CohortItem) -> set[str]:
+    return {str(path).casefold() for path in files_of(Path(item.output))}
+
+
+def _identity(item: CohortItem) -> str:
+    entry = item.entry
+    return "\n".join([str(entry.path), entry.series, str(entry.volume), *entry.files])
 
 
 def refuse_twins(items: Sequence[CohortItem], *, case_blind: bool = False) -> None:
@@ -114,7 +138,7 @@ def source_format(entry: VolumeEntry) -> str:
     """The format of a found volume, a name in `FORMATS`."""
     suffix = volume_suffix(entry.path)
     for name, known in FORMATS.items():
-        if suffix is not None and suffix in known.suffixes and not entry.series:
+        if suffix is not None and suffix in known.suffixes and not is_dicom(entry):
             return name
     return "dicom"  # known by content, not by name
 
@@ -134,32 +158,43 @@ def _item(one: FoundVolume, stem: str, target: Domain, format_name: str | None) 
     else:
         part = "" if one.entry.volume is None or not one.several else f"_vol-{one.entry.volume:03d}"
         name = f"{stem}{part}_{target.name}{suffix}"
+    refusal, expected = one.fault or one.entry.refusal, one.entry.expected
+    if one.entry.synthetic and not refusal and not one.named:
+        refusal, expected = "it is a synthetic image; name it itself to translate it", True
     return CohortItem(
         entry=one.entry,
         output=one.folder / name,
         format=format_name or source_format(one.entry),
-        refusal=one.fault or one.entry.refusal,
-        skipped=not one.named and not one.fault,
+        refusal=refusal,
+        skipped=expected and not one.named,
         bids=one.bids,
     )
 
 
 def _stems(volumes: Sequence[FoundVolume]) -> list[str]:
     """Names without suffix; where a folder holds several series, with what tells them apart."""
-    several = Counter((one.entry.path, one.folder, one.stem) for one in volumes if one.entry.series)
+    places = Counter(
+        (one.entry.path, one.folder, one.stem) for one in volumes if is_dicom(one.entry)
+    )
     stems = []
     for one in volumes:
-        alone = several[one.entry.path, one.folder, one.stem] < 2
-        stems.append(one.stem if alone else f"{one.stem}_{_series_name(one.entry)}")
+        alone = places[one.entry.path, one.folder, one.stem] < 2
+        named = one.stem if alone else "_".join(filter(None, (one.stem, _series_name(one.entry))))
+        stems.append(named)
     again = Counter(
-        (one.folder, stem) for one, stem in zip(volumes, stems, strict=True) if one.entry.series
+        (one.folder, stem) for one, stem in zip(volumes, stems, strict=True) if is_dicom(one.entry)
     )
     return [
-        f"{stem}_{hashlib.sha256(one.entry.series.encode()).hexdigest()[:8]}"
-        if again[one.folder, stem] > 1 and one.entry.series
+        f"{stem}_{hashlib.sha256(_distinction(one.entry)).hexdigest()[:8]}"
+        if again[one.folder, stem] > 1 and is_dicom(one.entry)
         else stem
         for one, stem in zip(volumes, stems, strict=True)
     ]
+
+
+def _distinction(entry: VolumeEntry) -> bytes:
+    """What no other entry of DICOM has: its series, or its files where they don't name one."""
+    return os.fsencode(entry.series or "\n".join(entry.files))
 
 
 def _series_name(entry: VolumeEntry) -> str:
@@ -172,6 +207,6 @@ def _series_name(entry: VolumeEntry) -> str:
 
 def _origin(item: CohortItem) -> str:
     """What tells a source from others of its path, too."""
-    if item.entry.series or item.entry.volume is not None:
+    if is_dicom(item.entry) or item.entry.volume is not None:
         return f"{item.source} {item.entry.describe()}"
     return item.source

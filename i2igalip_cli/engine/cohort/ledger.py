@@ -1,8 +1,8 @@
 """The state of an output folder: rows, claims, and what is being written.
 
 OUT/.i2igalip/rows/KEY.json     what became of an item; appears whole
-OUT/.i2igalip/rows/KEY.older    until the next row: an output there may be replaced, it is of an
-                                earlier run that is to be overwritten, or of one that was cut off
+OUT/.i2igalip/rows/KEY.older    what is to be overwritten has no row any more, or never had one
+OUT/.i2igalip/rows/KEY.begun    from an output's coming to its row: cut off between, it is ours
 OUT/.i2igalip/claims/           who works on what, see `claims`
 OUT/.i2igalip/staging/KEY.N/    what generation N of a claim has written; renamed to its place
 OUT/.i2igalip/runs/             a file a run, written to ask the file system for its time
@@ -156,9 +156,9 @@ class Ledger:
         except OSError as error:
             raise VolumeError(f"can't write {older}: {error.strerror}") from error
 
-    def is_set_aside(self, key: str) -> bool:
-        """Whether an output without a row may be overwritten."""
-        return self._older_path(key).exists()
+    def may_replace(self, key: str) -> bool:
+        """Whether an output without a row is ours, or to be overwritten."""
+        return self._older_path(key).exists() or self._begun_path(key).exists()
 
     def put_back(self, key: str) -> None:
         """Let what was set aside count again, unless it was redone."""
@@ -199,7 +199,7 @@ class Ledger:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self._row_path(claim.key))
-        self._older_path(claim.key).unlink(missing_ok=True)
+        self._begun_path(claim.key).unlink(missing_ok=True)
 
     def publish(self, folder: Path, place: Path, claim: Claim) -> None:
         """Rename what lies in a staging folder to its places; what is older there gives way.
@@ -214,7 +214,7 @@ class Ledger:
         Raises:
             OSError: The place is on another file system, or can't be written to.
         """
-        self._older_path(claim.key).touch()
+        self._begun_path(claim.key).touch()
         place.parent.mkdir(parents=True, exist_ok=True)
         for written in sorted(folder.iterdir(), key=lambda path: path.name == place.name):
             target = place.with_name(written.name)
@@ -252,6 +252,9 @@ class Ledger:
 
     def _older_path(self, key: str) -> Path:
         return self._row_path(key).with_suffix(".older")
+
+    def _begun_path(self, key: str) -> Path:
+        return self._row_path(key).with_suffix(".begun")
 
     def _staging_path(self, key: str, generation: int) -> Path:
         return self.state / "staging" / f"{key}.{generation}"

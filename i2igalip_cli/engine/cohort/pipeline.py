@@ -3,11 +3,12 @@
 import queue
 import threading
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Read = TypeVar("Read")
 Translated = TypeVar("Translated")
+Made = TypeVar("Made")
 
 OVERLAP = 3  # volumes in memory: one that is read, one that is translated, one that is written
 
@@ -34,62 +35,80 @@ def flow(
     Raises:
         Exception: The first error of a step.
     """
-    free = threading.Semaphore(slots)
-    to_translate: queue.Queue[Read | None] = queue.Queue()  # never longer than there are slots
-    to_write: queue.Queue[Translated | None] = queue.Queue()
-    ended = threading.Event()
-    errors: list[BaseException] = []
-
-    def fail(error: BaseException) -> None:
-        errors.append(error)
-        ended.set()
-
-    def reading() -> None:
-        try:
-            for item in items:
-                free.acquire()
-                if ended.is_set():
-                    break
-                found = read(item)
-                if found is None:
-                    free.release()
-                else:
-                    to_translate.put(found)
-                del found  # or it would live until the next one is read
-        except BaseException as error:
-            fail(error)
-        finally:
-            to_translate.put(None)
-
-    def writing() -> None:
-        while (translated := to_write.get()) is not None:
-            try:
-                if not ended.is_set():
-                    write(translated)
-            except BaseException as error:
-                fail(error)
-            finally:
-                del translated
-                free.release()
-
-    threads = [threading.Thread(target=step, name=step.__name__) for step in (reading, writing)]
+    stream: _Stream[Read, Translated] = _Stream(slots)
+    threads = [
+        threading.Thread(target=stream.read_all, args=(items, read), name="reading"),
+        threading.Thread(target=stream.write_all, args=(write,), name="writing"),
+    ]
     for thread in threads:
         thread.start()
     try:
-        while (found := to_translate.get()) is not None:
-            translated = None if ended.is_set() else translate(found)
-            del found
-            if translated is None:
-                free.release()
-            else:
-                to_write.put(translated)
-            del translated
-    except BaseException as error:
-        fail(error)
-        free.release()  # the reader may wait for a slot
+        stream.translate_all(translate)
     finally:
-        to_write.put(None)
         for thread in threads:
             thread.join()
-    if errors:
-        raise errors[0]
+    if stream.errors:
+        raise stream.errors[0]
+
+
+class _Stream(Generic[Read, Translated]):
+    """Three steps and what lies between them, never more than there are slots.
+
+    No step keeps what it has passed on: a volume lives until the last one has ended it.
+    """
+
+    def __init__(self, slots: int) -> None:
+        self.free = threading.Semaphore(slots)
+        self.to_translate: queue.Queue[Read | None] = queue.Queue()
+        self.to_write: queue.Queue[Translated | None] = queue.Queue()
+        self.ended = threading.Event()
+        self.errors: list[BaseException] = []
+
+    def read_all(self, items: Iterable[Item], read: Callable[[Item], Read | None]) -> None:
+        """First step."""
+        try:
+            for item in items:
+                self.free.acquire()
+                if self.ended.is_set():
+                    break
+                self._pass_on(read(item), self.to_translate)
+        except BaseException as error:
+            self._fail(error)
+        finally:
+            self.to_translate.put(None)
+
+    def translate_all(self, translate: Callable[[Read], Translated | None]) -> None:
+        """Second step."""
+        try:
+            while (found := self.to_translate.get()) is not None:
+                translated = None if self.ended.is_set() else translate(found)
+                del found
+                self._pass_on(translated, self.to_write)
+                del translated
+        except BaseException as error:
+            self._fail(error)
+            self.free.release()  # the reader may wait for a slot
+        finally:
+            self.to_write.put(None)
+
+    def write_all(self, write: Callable[[Translated], None]) -> None:
+        """Third step."""
+        while (translated := self.to_write.get()) is not None:
+            try:
+                if not self.ended.is_set():
+                    write(translated)
+            except BaseException as error:
+                self._fail(error)
+            finally:
+                del translated
+                self.free.release()
+
+    def _pass_on(self, made: Made | None, to: "queue.Queue[Made | None]") -> None:
+        if made is None:  # its item has ended
+            self.free.release()
+        else:
+            to.put(made)
+
+    def _fail(self, error: BaseException) -> None:
+        self.errors.append(error)
+        self.ended.set()

@@ -1,4 +1,7 @@
-"""The paths that the user means: files, folders, globs, list files and BIDS datasets."""
+"""The paths that the user means: files, folders, globs, list files and BIDS datasets.
+
+What can't be searched is a place too: volumes may lie there, and none may vanish without a word.
+"""
 
 import glob
 import os
@@ -11,6 +14,7 @@ from i2igalip_cli.errors import VolumeError
 from i2igalip_cli.volumes import is_second_of_pair, volume_suffix
 
 _HERE = PurePosixPath()
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,18 +26,22 @@ class Place:
         folder: Below the output folder, as it lies below what the user named.
         named: Whether the user named it, rather than a folder above it.
         bids: Its path in a BIDS dataset; "" elsewhere.
+        refusal: Why it isn't looked into; "" where it is.
+        expected: Whether users expect that.
     """
 
     path: Path
     folder: PurePosixPath = _HERE
     named: bool = True
     bids: str = ""
+    refusal: str = ""
+    expected: bool = False
 
 
 def find_places(
     inputs: Sequence[str], list_file: Path | None = None, bids_source: str | None = None
 ) -> list[Place]:
-    """Find paths, each once; one found twice keeps its first folder.
+    """Find paths, each once; one found twice keeps its first folder, unless that left it out.
 
     Args:
         inputs: Files, folders (searched through all levels; BIDS datasets by their own rule) and
@@ -45,8 +53,13 @@ def find_places(
         VolumeError: An input isn't there, a glob fits nothing, or a BIDS dataset can't be searched.
     """
     kept: dict[Path, Place] = {}
-    for place in _places(inputs, list_file, bids_source):
-        kept.setdefault(_absolute(place.path), place)
+    try:
+        for place in _places(inputs, list_file, bids_source):
+            path = _absolute(place.path)
+            if path not in kept or kept[path].expected:  # an archive that is named, too
+                kept[path] = place
+    except OSError as error:
+        raise VolumeError(f"{error.filename}: {error.strerror}") from error
     return list(kept.values())
 
 
@@ -74,36 +87,65 @@ def _bids_places(dataset: Path, suffix: str | None, *, alone: bool) -> Iterator[
         raise VolumeError(f"{dataset}: a BIDS dataset; translate it by itself, or give its files")
     if suffix is None:
         raise VolumeError(f"{dataset}: a BIDS dataset; say with --from which images to translate")
-    found = find_sources(dataset, suffix)
-    if not found:
+    found, unreadable = find_sources(dataset, suffix)
+    if not found and not unreadable:
         raise VolumeError(f"{dataset}: no sub-*/[ses-*/]anat/*_{suffix}.nii[.gz] in it")
     for path in found:
         inside = path.relative_to(dataset).as_posix()
         yield Place(path=path, folder=PurePosixPath(inside).parent, named=False, bids=inside)
+    for error in unreadable:
+        yield _unsearchable(error, dataset, _HERE)
 
 
 def _walk(folder: Path, mirrored: PurePosixPath = _HERE) -> Iterator[Place]:
     """Files with a known suffix, at all levels, and the folder itself for its DICOM."""
     seen: set[str] = set()
-    for where, folders, names in os.walk(folder, followlinks=True):
+    faults: list[OSError] = []
+    for where, folders, names in os.walk(folder, onerror=faults.append, followlinks=True):
         real = os.path.realpath(where)
         if real in seen:  # a link to a folder above
             folders.clear()
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(where, name)
+        below = mirrored / PurePosixPath(Path(where).relative_to(folder).as_posix())
+        for path in [Path(where, name) for name in sorted(names) if not name.startswith(".")]:
             if _is_volume(path):
-                below = PurePosixPath(path.relative_to(folder).parent.as_posix())
-                yield Place(path=path, folder=mirrored / below, named=False)
-    yield Place(path=folder, folder=mirrored, named=False)
+                yield Place(path=path, folder=below, named=False)
+            elif path.name.lower().endswith(_ARCHIVES):
+                yield _left_out(path, below)
+    for fault in faults:
+        yield _unsearchable(fault, folder, mirrored)
+    if seen:
+        yield Place(path=folder, folder=mirrored, named=False)
+
+
+def _left_out(archive: Path, below: PurePosixPath) -> Place:
+    """An archive among other files: a copy of these, as often as not."""
+    return Place(
+        path=archive,
+        folder=below,
+        named=False,
+        refusal="an archive in a folder: name it as an input to translate what it holds",
+        expected=True,
+    )
+
+
+def _unsearchable(error: OSError, top: Path, mirrored: PurePosixPath) -> Place:
+    """A folder that can't be listed; its row lies where the outputs of its volumes would."""
+    path = Path(error.filename)
+    below = PurePosixPath(path.relative_to(top).as_posix())
+    return Place(
+        path=path,
+        folder=(mirrored / below).parent,
+        named=False,
+        refusal=f"this folder can't be searched: {error.strerror}",
+    )
 
 
 def _is_volume(path: Path) -> bool:
     """Whether a file is a volume by its name; of a pair the header stands for both."""
-    named = not path.name.startswith(".") and volume_suffix(path) is not None
-    return named and not is_second_of_pair(path)
+    return volume_suffix(path) is not None and not is_second_of_pair(path)
 
 
 def _glob(pattern: str) -> Iterator[Place]:

@@ -42,7 +42,19 @@ def write_products(
     dtype = choose_dtype(settings.dtype, result.target, source)
     asked = item.format if suffix is None else None  # a file says its format by its name
     save_volume(result.volume, written, format=asked, dtype=dtype)
-    done = replace(
+    stored = "" if suffix is None and dtype == "float32" else dtype
+    done = _complete(row, source, result, stored, hash_content(written) or "")
+    if item.bids:
+        beside = folder / f"{written.name.removesuffix(suffix or '')}.json"
+        with whole_file(beside) as temporary:
+            temporary.write_text(sidecar(done, item.entry.path, item.bids), encoding="utf-8")
+    if settings.preview:
+        save_preview(source, result, folder / preview_name(written.name))
+    return done
+
+
+def _complete(row: Row, source: Volume, result: Translation, stored: str, content: str) -> Row:
+    return replace(
         row,
         status="done",
         shape=source.shape,
@@ -52,15 +64,8 @@ def write_products(
         source_window=(result.window.low, result.window.high),
         output_window=(result.out_window.low, result.out_window.high),
         nonfinite_voxels=source.nonfinite_voxels,
-        stored_dtype="" if suffix is None and dtype == "float32" else dtype,
+        stored_dtype=stored,
         warnings=result.warnings,
         seconds=round(result.seconds, 3),
-        output_sha256=hash_content(written) or "",
+        output_sha256=content,
     )
-    if item.bids:
-        beside = folder / f"{written.name.removesuffix(suffix or '')}.json"
-        with whole_file(beside) as temporary:
-            temporary.write_text(sidecar(done, item.entry.path, item.bids), encoding="utf-8")
-    if settings.preview:
-        save_preview(source, result, folder / preview_name(written.name))
-    return done

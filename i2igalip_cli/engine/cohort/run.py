@@ -113,13 +113,16 @@ def begin_cohort(request: CohortRequest) -> Iterator[Beginning]:
 
 
 def run_cohort(
-    request: CohortRequest, on_progress: Callable[[int, int], None] | None = None
+    request: CohortRequest,
+    on_progress: Callable[[int, int], None] | None = None,
+    on_notice: Callable[[str], None] | None = None,
 ) -> CohortReport:
     """Translate a cohort.
 
     Args:
         request: What is wanted.
         on_progress: Called with (volumes done, volumes in all).
+        on_notice: Called with a sentence for people, such as whom the run waits for.
 
     Raises:
         StoppedError: A signal came; what is done is in the table.
@@ -146,17 +149,27 @@ def run_cohort(
             log=ledger.log,
             parent=getpid(),
         )
-        return _work(request, plan, ledger, began, on_progress)
+        rows, table = _work(request, plan, ledger, on_progress, on_notice)
+    seconds = time.monotonic() - began
+    return CohortReport(out=plan.out, table=table, rows=rows, seconds=seconds)
 
 
 def _work(
     request: CohortRequest,
     plan: Plan,
     ledger: Ledger,
-    began: float,
     on_progress: Callable[[int, int], None] | None,
-) -> CohortReport:
-    """Work through a plan; its table is written however that ends."""
+    on_notice: Callable[[str], None] | None,
+) -> tuple[tuple[Row, ...], Path]:
+    """Work through a plan; its table is written however that ends.
+
+    Returns:
+        The rows of the plan's items, and the table.
+
+    Raises:
+        StoppedError: A signal came before all was done.
+        RunFaultError: A fault that meets every volume.
+    """
     keys = [item.key for item in plan.items]
     table = ledger.out / (TABLE if request.shard is None else request.shard.table)
 
@@ -167,22 +180,22 @@ def _work(
         return rows
 
     with StopRequest() as stop:
+        supervisor = Supervisor(plan, ledger, stop, on_progress, request.command, on_notice)
         try:
-            Supervisor(plan, ledger, stop, on_progress, request.command).run()
+            supervisor.run()
         except BaseException:
             with contextlib.suppress(VolumeError):  # of a full disk, too, which is told already
                 write()
             raise
         rows = write()
-        if stop.signal:
+        if stop.signal and supervisor.finished < len(keys):
             raise StoppedError(
-                f"stopped by {stop.signal.name}: {len(rows)} of {len(keys)} volumes have their row "
-                f"in {table}; the same command with --resume goes on",
+                f"stopped by {stop.signal.name}: {supervisor.finished} of {len(keys)} volumes are "
+                f"finished, see {table}; the same command with --resume goes on",
                 stop.exit_code,
             )
     ledger.claims.clear_dead(keys)
-    seconds = time.monotonic() - began
-    return CohortReport(out=ledger.out, table=table, rows=rows, seconds=seconds)
+    return rows, table
 
 
 def _output_folder(request: CohortRequest) -> Path:
@@ -230,6 +243,8 @@ def _refuse_earlier(
     differences: list[str] = []
     statuses: Counter[str] = Counter()
     for item in items:
+        if item.refusal and ledger.row(item.key) is None:
+            continue  # nothing will be written to its place
         # In this order: whoever publishes holds a claim until the row is written.
         exists = ledger.output(item).exists()
         claimed = ledger.claims.exists(item.key)
@@ -238,7 +253,7 @@ def _refuse_earlier(
         if row is not None:
             statuses[row.status] += 1
             differences += filter(None, [ledger.differences(row, item, fingerprint)])
-        elif exists and not claimed and not ledger.is_set_aside(item.key):
+        elif exists and not claimed and not ledger.may_replace(item.key):
             foreign.append(item)
     if not request.resume and (there or statuses):
         listed = ", ".join(f"{n} {status}" for status, n in sorted(statuses.items())) or "no rows"

@@ -1,7 +1,8 @@
 """Looks after the worker's process: a crash costs one volume, not the run.
 
 The volumes at work when a process dies are done again alone, one by one, by a fresh process. One
-that ends its process twice while it is alone gets a failed row.
+that ends its process twice while it is alone gets a failed row. Where several were given up so and
+the next process dies too, with nothing translated in between, it isn't the volumes' fault.
 """
 
 import contextlib
@@ -25,6 +26,7 @@ from i2igalip_cli.engine.stopping import StopRequest
 
 COMMAND = (sys.executable, "-P", "-m", "i2igalip_cli.engine.cohort")
 DEATHS = 2  # of processes that had one volume alone: then it is that volume's fault
+GIVEN_UP = 3  # volumes in a row, after which another death ends the run
 _LOOK_SECONDS = 0.2  # at signals
 _STOP_SECONDS = 20.0  # that a worker has to drop its volumes
 
@@ -59,6 +61,7 @@ class Supervisor:
         stop: Whether a signal came.
         on_progress: Called with (volumes done, volumes in all).
         command: What starts a worker.
+        on_notice: Called with a sentence for people, such as whom the run waits for.
     """
 
     def __init__(
@@ -68,14 +71,22 @@ class Supervisor:
         stop: StopRequest,
         on_progress: Callable[[int, int], None] | None = None,
         command: Sequence[str] = COMMAND,
+        on_notice: Callable[[str], None] | None = None,
     ) -> None:
         self.plan = plan
         self.ledger = ledger
         self.stop = stop
         self.command = command
         self._on_progress = on_progress or (lambda done, total: None)
+        self._on_notice = on_notice or (lambda text: None)
         self._finished: set[str] = set()
         self._deaths: Counter[str] = Counter()
+        self._given_up = 0  # since the last translation
+
+    @property
+    def finished(self) -> int:
+        """How many items need nothing more."""
+        return len(self._finished)
 
     def run(self) -> None:
         """Run workers one after the other until all is done or a signal came.
@@ -101,6 +112,11 @@ class Supervisor:
                 raise RunFaultError(
                     f"the worker ended before its work ({how}); see {self.plan.log}"
                 )
+            if self._given_up >= GIVEN_UP:
+                raise RunFaultError(
+                    f"{self._given_up} volumes in a row ended their process, then another one did "
+                    f"({how}), and none was translated in between; see {self.plan.log}"
+                )
             suspects = self._judge(life, suspects, how)
 
     def _left(self) -> list[str]:
@@ -121,6 +137,7 @@ class Supervisor:
         reason = f"the process died ({how}), {DEATHS} times with this volume alone"
         if not Worker(self.plan, self.ledger, self._ignore, threading.Event()).refuse(item, reason):
             return False
+        self._given_up += 1
         self._count(key)
         return True
 
@@ -199,6 +216,10 @@ class Supervisor:
             life.claimed.discard(event.text)
             life.finished.add(event.text)
             self._count(event.text)
+        elif event.kind == "translated":
+            self._given_up = 0
+        elif event.kind == "waits":
+            self._on_notice(event.text)
         elif event.kind == "fault":
             life.fault = event.text
         elif event.kind == "broken":

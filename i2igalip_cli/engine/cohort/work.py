@@ -7,6 +7,7 @@ full disk, no device, an output folder that is gone) ends the run.
 import contextlib
 import socket
 import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -28,6 +29,7 @@ from i2igalip_cli.errors import EmptyVolumeError, GalipError, VolumeError, first
 from i2igalip_cli.volumes import Volume, load_entry
 
 _LOOK_AGAIN_SECONDS = 0.5  # at what other processes hold
+_SAY_SECONDS = 5.0  # of nothing but waiting, before it is told
 
 
 class StopWorkError(Exception):
@@ -68,6 +70,7 @@ class Worker:
         self.stop = stop
         self._claims: dict[str, Claim] = {}
         self._waiting: list[CohortItem] = []
+        self._told = False
 
     @cached_property
     def translator(self) -> Translator:
@@ -76,21 +79,28 @@ class Worker:
         Raises:
             RunFaultError: The checkpoint, the caption or the device can't be used.
         """
-        settings = self.plan.settings
         try:
-            checkpoint = load_checkpoint(settings.weights)
-            if Fingerprint.of(settings, checkpoint) != self.plan.fingerprint:
-                raise RunFaultError(
-                    "the checkpoint was changed while the run began; start it again"
-                )
-            said = None
-            if settings.caption is not None:
-                args = (settings.caption, checkpoint, settings.encoder, settings.weights)
-                said = encode_caption(*args)
-            made = Translator(checkpoint, settings.to, settings.source, settings.options, said)
-            _ = made.backend  # what it can't do concerns all volumes
+            return self._make_translator()
         except GalipError as error:
             raise RunFaultError(str(error)) from error
+        except Exception as error:  # of a library or a device, before any volume was looked at
+            self._log("".join(traceback.format_exception(error)))
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            raise RunFaultError(
+                f"the model can't be set up ({reason}); see {self.plan.log}"
+            ) from error
+
+    def _make_translator(self) -> Translator:
+        settings = self.plan.settings
+        checkpoint = load_checkpoint(settings.weights)
+        if Fingerprint.of(settings, checkpoint) != self.plan.fingerprint:
+            raise RunFaultError("the checkpoint was changed while the run began; start it again")
+        said = None
+        if settings.caption is not None:
+            args = (settings.caption, checkpoint, settings.encoder, settings.weights)
+            said = encode_caption(*args)
+        made = Translator(checkpoint, settings.to, settings.source, settings.options, said)
+        _ = made.backend  # what it can't do concerns all volumes
         return made
 
     def run(self) -> None:
@@ -102,18 +112,43 @@ class Worker:
             DeviceBrokenError: Only a new process can go on.
         """
         left: Sequence[CohortItem] = self.plan.items
+        idle_since: float | None = None
         try:
             with self.ledger.claims.beating():
                 while left:
-                    self._waiting = []
+                    before, self._waiting = len(left), []
                     self._pass([item for item in left if item.key in self.plan.alone], slots=1)
                     self._pass([item for item in left if item.key not in self.plan.alone], OVERLAP)
                     left = self._waiting
-                    if left:
-                        self.stop.wait(_LOOK_AGAIN_SECONDS)
+                    idle_since = self._wait(left, None if len(left) < before else idle_since)
         finally:
             for claim in list(self._claims.values()):
                 self._release(claim)
+
+    def _wait(self, left: Sequence[CohortItem], idle_since: float | None) -> float:
+        """Let others work on what they hold; if that is all for long, tell whom.
+
+        Args:
+            left: What they hold.
+            idle_since: When nothing but that was left, or None if this pass has done something.
+
+        Returns:
+            When nothing but that was left.
+        """
+        now = time.monotonic()
+        if idle_since is None:
+            idle_since = now
+        elif now - idle_since > _SAY_SECONDS and not self._told:
+            self._told = True
+            self.tell(Event("waits", self._describe_wait(left)))
+        if left:
+            self.stop.wait(_LOOK_AGAIN_SECONDS)
+        return idle_since
+
+    def _describe_wait(self, left: Sequence[CohortItem]) -> str:
+        holders = {self.ledger.claims.holder(item.key) for item in left} - {""}
+        number = f"{len(left)} volume{'s' if len(left) > 1 else ''}"
+        return f"waits for {number} that other runs hold: {', '.join(sorted(holders))}"
 
     def refuse(self, item: CohortItem, reason: str) -> bool:
         """Enter a volume as failed; False if another process holds it.
@@ -139,12 +174,13 @@ class Worker:
                 self.tell(Event("finished", item.key))
                 return None
             claim = self.ledger.claims.take(item.key)
+            if claim is None:
+                self._waiting.append(item)
+                return None
+            self._claims[item.key] = claim
+            self.ledger.look_anew()
         except OSError as error:
             raise self._run_fault(error) from error
-        if claim is None:
-            self._waiting.append(item)
-            return None
-        self._claims[item.key] = claim
         self.tell(Event("claimed", item.key))
         if self._is_final(item):  # another finished it before the claim
             self._release(claim)
@@ -186,7 +222,7 @@ class Worker:
             folder = self.ledger.staging(claim)
             row = write_products(folder, item, job.row, settings, job.source, job.result)
             if self.ledger.claims.holds(claim):
-                self.ledger.publish(folder, self.ledger.output(item))
+                self.ledger.publish(folder, self.ledger.output(item), claim)
         except Exception as error:
             fault = self.ledger.run_fault(error)
             if fault is not None:
@@ -245,11 +281,15 @@ class Worker:
             if held:
                 self.ledger.write_row(row, claim)
         except OSError as error:
-            raise self._run_fault(error) from error
+            held = self.ledger.claims.holds(claim)
+            if held:
+                raise self._run_fault(error) from error
         self._release(claim)
         if held:
+            if row.status == "done":
+                self.tell(Event("translated", item.key))
             self.tell(Event("finished", item.key))
-        else:  # it took longer than a lease, and another took over
+        else:  # it took longer than a lease, and another took over and cleared what was here
             self._waiting.append(item)
             self.tell(Event("dropped", item.key))
 

@@ -25,6 +25,7 @@ from i2igalip_cli.volumes.dicom.regular import make_regular
 from i2igalip_cli.volumes.dicom.series import Part, check_volume, split_series
 from i2igalip_cli.volumes.dicom.stack import Matrix, stack_frames
 from i2igalip_cli.volumes.entry import SYNTHETIC, Irregular, VolumeEntry
+from i2igalip_cli.volumes.formats import volume_suffix
 from i2igalip_cli.volumes.volume import Array, Volume
 
 _PIXELS = tuple(Tag(name) for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"))
@@ -41,7 +42,12 @@ def list_volumes(path: Path) -> tuple[VolumeEntry, ...]:
     """
     members, unreadable = list_members(path)
     headers = read_headers(path, members)
-    damaged = (*unreadable, *headers.damaged)
+    # A file that is a volume by its name is another format's, readable or not.
+    damaged = [
+        (member, why)
+        for member, why in (*unreadable, *headers.damaged)
+        if not member or volume_suffix(Path(member)) is None
+    ]
     parts = split_series(headers.frames)
     entries = tuple(_entry(path, part, damaged, headers.empty) for part in parts)
     return (*entries, *_entries_of_damage(path, damaged, headers.frames))

@@ -1,5 +1,6 @@
 """Claims: one holder at a time, whoever races, dies or sleeps."""
 
+import errno
 import json
 import os
 import subprocess
@@ -260,3 +261,44 @@ def test_the_end_of_a_process_is_named() -> None:
         "signal 200",
         "exit code 3",
     ]
+
+
+def test_a_beat_is_a_byte_written_by_the_file_systems_clock(claims, monkeypatch) -> None:
+    """To set a time, even to now, may be to set this machine's idea of it."""
+
+    def refuse(*args, **kwargs) -> None:
+        raise AssertionError("a time was set")
+
+    claim = claims.take("a")
+    path = claims.folder / "a.1"
+    content = path.read_bytes()
+    os.utime(path, (5, 5))
+    os.utime(held_by(claims, "b.1"), (5, 5))
+    monkeypatch.setattr(os, "utime", refuse)
+    claims.beat()
+    assert time.time() - path.stat().st_mtime < 5
+    assert path.read_bytes() == content
+    assert claims.holds(claim)
+    assert claims.take("b") is not None, "the clock was asked without setting a time"
+
+
+def test_a_disk_that_is_full_at_the_claim_leaves_none(claims, monkeypatch) -> None:
+    """An empty claim file would hold for a lease, and nobody works on it."""
+
+    def full(content: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(json, "dumps", full)
+        with pytest.raises(OSError, match="No space left"):
+            claims.take("a")
+    assert list(claims.folder.iterdir()) == []
+    assert claims.take("a").generation == 1
+
+
+def test_a_holder_is_named_for_people(claims) -> None:
+    assert claims.holder("a") == ""
+    held_by(claims, "a.1", pid=17, host="node3")
+    assert claims.holder("a") == "process 17 of node3"
+    (claims.folder / "a.2").write_text("")
+    assert claims.holder("a") == "", "it hasn't said who it is"

@@ -138,3 +138,26 @@ def test_stopping_outlives_a_worker_that_does_not_listen(world, monkeypatch) -> 
     assert stopped.value.exit_code == 143
     assert time.monotonic() - began < 10
     assert world.leftovers() == []
+
+
+def test_where_every_volume_ends_its_process_the_run_ends(world) -> None:
+    for number in range(20):
+        world.fragile(f"{number:02d}", "exit")
+    with pytest.raises(GalipError, match=r"3 volumes in a row .* \(exit code 9\), and none") as end:
+        world.run()
+    assert "\n" not in str(end.value)
+    rows = world.rows()
+    assert {row.status for row in rows.values()} == {"failed"}
+    assert len(rows) == 3, "the others are left for --resume"
+    assert len((world.out / "summary.csv").read_text().splitlines()) == 4
+
+
+def test_three_bad_neighbours_cost_no_other_volume(world) -> None:
+    """They are at work together, and alone after it: nothing can be translated in between."""
+    for name in ("0", "1", "2"):
+        world.fragile(name, "exit")
+    for number in range(3, 8):
+        world.volume(f"{number}.nii", number)
+    world.fragile("9", "exit")
+    report = world.run()
+    assert (report.count("done"), report.count("failed")) == (5, 4)

@@ -6,9 +6,11 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -18,9 +20,11 @@ from conftest import make_checkpoint
 from world import World, outputs
 
 from i2igalip_cli.engine.cohort import products, work
-from i2igalip_cli.engine.cohort.rows import files_of
+from i2igalip_cli.engine.cohort.claims import Claim, Claims
+from i2igalip_cli.engine.cohort.ledger import Ledger
+from i2igalip_cli.engine.cohort.rows import Row, files_of
 from i2igalip_cli.engine.cohort.run import run_cohort
-from i2igalip_cli.errors import ConfigError, GalipError, VolumeError
+from i2igalip_cli.errors import ConfigError, GalipError, StoppedError, VolumeError
 from i2igalip_cli.volumes import load_volume, save_volume
 
 
@@ -372,3 +376,153 @@ def test_the_supervisor_loads_no_torch() -> None:
     code = "import sys, i2igalip_cli.engine.cohort.run; print('torch' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
+
+
+def full_disk(self: Ledger, row: Row, claim: Claim) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_what_was_published_before_a_full_disk_is_resumed_as_told(world, monkeypatch) -> None:
+    """Between an output's coming and its row the run is cut off: the output isn't foreign."""
+    world.volume("a.nii")
+    world.volume("b.nii")
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "write_row", full_disk)
+        with pytest.raises(GalipError, match="run the same command with --resume"):
+            world.run()
+    assert set(outputs(world.out)) == {"a_T2.nii"}
+    assert world.rows() == {}
+    assert world.run(resume=True).count("done") == 2
+    names = {path.suffix for path in (world.out / ".i2igalip" / "rows").iterdir()}
+    assert names == {".json"}, "what marked it is gone"
+    world.journal.unlink()
+    world.run(resume=True)
+    assert world.lines("translate") == []
+
+
+def test_a_failed_row_of_a_damaged_source_is_no_other_volume(world) -> None:
+    """What was damaged has no series; mended, it has: --resume goes on with it."""
+    world.volume("a.nii")
+    world.run()
+    (path,) = (world.out / ".i2igalip" / "rows").iterdir()
+    row = Row.from_json(path.read_text())
+    path.write_text(dataclasses.replace(row, status="failed", series="1.2").to_json())
+    assert world.run(resume=True).count("done") == 1
+    path.write_text(dataclasses.replace(row, series="1.2").to_json())
+    with pytest.raises(ConfigError, match="another volume"):
+        world.run(resume=True)
+
+
+def test_any_error_of_setting_up_is_a_fault_of_the_run(world, monkeypatch) -> None:
+    def broken(self, checkpoint, device=None, threads=None) -> None:
+        raise RuntimeError("CUDA error: out of memory\nwith a second line")
+
+    monkeypatch.setattr(stand_in.Negative, "__init__", broken)
+    world.volume("a.nii")
+    world.volume("b.nii")
+    with pytest.raises(GalipError, match=r"can't be set up \(RuntimeError: CUDA error") as fault:
+        world.run()
+    assert "\n" not in str(fault.value)
+    assert world.rows() == {}, "no volume is to blame"
+    (log,) = world.leftovers()
+    assert f".i2igalip/{log}" in str(fault.value)
+    assert "in broken\n    raise RuntimeError" in (world.out / ".i2igalip" / log).read_text()
+
+
+def test_who_sleeps_while_a_row_is_written_drops_it_to_who_took_over(world, monkeypatch) -> None:
+    for number in range(3):
+        world.volume(f"{number}.nii", number)
+    sync, slept = os.fsync, []
+
+    def sleeping(descriptor: int) -> None:
+        """As if stopped for longer than a lease: another takes over, clears, and is done."""
+        row = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if row.name == "row.json" and not slept:
+            slept.append(row)
+            other = Ledger(world.out, "other")
+            claim = other.claims.folder / row.parent.name
+            os.utime(claim, (5, 5))
+            taken = other.claims.take(claim.stem)
+            assert taken is not None
+            other.clear_staging(taken)
+            other.claims.release(taken)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sleeping)
+    assert world.run().count("done") == 3
+    assert len(slept) == 1
+    assert len(world.lines("translate")) == 4, "the dropped one is looked at again"
+
+
+def test_a_row_that_a_network_file_system_hides_for_a_while_is_seen(world, monkeypatch) -> None:
+    """Its client remembers "no such file" until the folder is opened again."""
+    for number in range(3):
+        world.volume(f"{number}.nii", number)
+    look, scan, take = Ledger.row, os.scandir, Claims.take
+    absent: set[str] = set()
+
+    def remembering(self: Ledger, key: str) -> Row | None:
+        if key in absent:
+            return None
+        row = look(self, key)
+        if row is None:
+            absent.add(key)
+        return row
+
+    def opening(path="."):
+        if str(path).endswith("rows"):
+            absent.clear()
+        return scan(path)
+
+    def late(self: Claims, key: str) -> Claim | None:
+        """Just before the claim another run finishes everything."""
+        monkeypatch.setattr(Claims, "take", take)
+        remembered = set(absent)
+        absent.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(Ledger, "row", look)
+            world.run(resume=True)
+        absent.update(remembered)
+        return take(self, key)
+
+    monkeypatch.setattr(Ledger, "row", remembering)
+    monkeypatch.setattr(os, "scandir", opening)
+    monkeypatch.setattr(Claims, "take", late)
+    assert world.run().count("done") == 3
+    keys = [key for key, *_ in world.lines("translate")]
+    assert len(keys) == len(set(keys)) == 3, "done twice"
+
+
+def test_a_long_wait_for_others_is_told_once(world, monkeypatch) -> None:
+    monkeypatch.setattr(work, "_SAY_SECONDS", 0.2)
+    monkeypatch.setattr(work, "_LOOK_AGAIN_SECONDS", 0.1)
+    world.volume("a.nii")
+    world.run()
+    (row,) = (world.out / ".i2igalip" / "rows").iterdir()
+    (world.out / "a_T2.nii").unlink()
+    identity = {"host": "node3", "boot": "?", "pid": 17, "started": "1", "token": "x"}
+    (world.out / ".i2igalip" / "claims" / f"{row.stem}.1").write_text(json.dumps(identity))
+    told: list[str] = []
+    request = stand_in.make_request(world.journal, **world.values(resume=True, lease=1.5))
+    assert run_cohort(request, on_notice=told.append).count("done") == 1
+    assert told == ["waits for 1 volume that other runs hold: process 17 of node3"]
+
+
+def test_a_signal_after_the_last_volume_changes_nothing(world, monkeypatch) -> None:
+    world.volume("a.nii")
+    world.fragile("b", "damaged")
+
+    def interrupt(done: int, total: int) -> None:
+        if done == total:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    report = world.run(on_progress=interrupt)
+    assert (report.count("done"), report.count("failed")) == (1, 1)
+
+
+def test_a_signal_before_a_retried_failure_stops_the_run(world, monkeypatch) -> None:
+    """All have a row of an earlier run, which isn't final for this one."""
+    world.fragile("b", "damaged")
+    world.run()
+    with pytest.raises(StoppedError, match="stopped by SIGTERM: 0 of 1 volumes are finished"):
+        world.run(resume=True, on_progress=lambda *_: os.kill(os.getpid(), signal.SIGTERM))

@@ -1,7 +1,9 @@
 """What is found, and what outputs are called: expectations written by hand."""
 
+import errno
 import json
 import os
+import traceback
 from pathlib import Path, PurePosixPath
 
 import nibabel as nib
@@ -175,7 +177,7 @@ def test_dicom_series_are_mirrored_where_their_files_lie(tmp_path, monkeypatch) 
     root.mkdir()
     entries = (
         series(root, "one/a.dcm", 3, "t1_mprage sag"),
-        series(root, "two/a.dcm", 1, "Localizer", refusal="three planes"),
+        series(root, "two/a.dcm", 1, "Localizer", refusal="three planes", expected=True),
         series(root, "two/b.dcm", 2, "T1 / MPRAGE: <ND>"),
         series(root, "two/deep/c.dcm", None, ""),
         series(root, "d.dcm", 9, "root"),
@@ -342,3 +344,189 @@ def test_headers_that_would_share_their_voxels_file_are_refused(tmp_path) -> Non
 )
 def test_the_stem_of_a_name(tmp_path, name, stem) -> None:
     assert stem_of(tmp_path / name) == stem
+
+
+def close(monkeypatch, *folders: Path) -> None:
+    """Let folders be unreadable, to root too."""
+    scan, listing = os.scandir, os.listdir
+
+    def refuse(path: object) -> None:
+        if isinstance(path, str | Path) and Path(path) in folders:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    def scanning(path="."):
+        refuse(path)
+        return scan(path)
+
+    def listed(path="."):
+        refuse(path)
+        return listing(path)
+
+    monkeypatch.setattr(os, "scandir", scanning)
+    monkeypatch.setattr(os, "listdir", listed)
+
+
+def refusals(*inputs: object, **kwargs) -> dict[str, tuple[str, bool]]:
+    """(reason, skipped) of each refused volume by its output."""
+    items = plan_items(find_volumes([str(path) for path in inputs], **kwargs), T2)
+    return {str(item.output): (item.refusal, item.skipped) for item in items if item.refusal}
+
+
+def test_a_folder_that_cant_be_searched_is_a_failed_row_by_its_name(tmp_path, monkeypatch) -> None:
+    touch(tmp_path, "in/p1/a.nii", "in/p2/b.nii", "in/p3/deep/c.nii")
+    close(monkeypatch, tmp_path / "in" / "p2", tmp_path / "in" / "p3" / "deep")
+    reason = ("this folder can't be searched: Permission denied", False)
+    assert planned(tmp_path / "in") == ["p1/a_T2.nii", "p2_T2", "p3/deep_T2"]
+    assert refusals(tmp_path / "in") == {"p2_T2": reason, "p3/deep_T2": reason}
+    assert refusals(tmp_path / "in" / "p?") == {"p2_T2": reason, "p3/deep_T2": reason}
+    assert refusals(tmp_path / "in" / "p2") == {"p2_T2": reason}, "named itself"
+
+
+def test_a_subject_that_cant_be_searched_is_a_failed_row(tmp_path, monkeypatch) -> None:
+    dataset = bids_dataset(tmp_path / "raw")
+    touch(dataset, "sub-03/anat/sub-03_T1w.nii")
+    close(monkeypatch, dataset / "sub-02", dataset / "sub-03" / "anat")
+    found = refusals(dataset, bids_source="T1w")
+    assert list(found) == ["sub-02_T2", "sub-03/anat_T2"]
+    assert planned(dataset, bids_source="T1w")[0].startswith("sub-01/ses-b/anat/")
+
+
+def test_a_cohort_goes_on_beside_what_cant_be_searched(tmp_path, monkeypatch) -> None:
+    world = World(tmp_path, monkeypatch, here=True)
+    world.volume("p1/a.nii")
+    world.volume("p2/b.nii")
+    close(monkeypatch, world.inputs / "p2")
+    report = world.run()
+    assert report.count("done") == 1
+    assert report.failures == (
+        f"{world.inputs}/p2: this folder can't be searched: Permission denied",
+    )
+
+
+def test_an_archive_in_a_folder_is_skipped_by_name_and_read_if_it_is_named(tmp_path) -> None:
+    touch(tmp_path, "in/p1/a.nii")
+    for name in ("p1.zip", "p2.TAR.GZ", "p3.tgz", "p4.tar", ".p5.zip", "zip", "x.zip.txt"):
+        (tmp_path / "in" / name).write_bytes(b"")
+    found = refusals(tmp_path / "in")
+    assert set(found) == {"p1_T2", "p2_T2", "p3_T2", "p4_T2"}
+    reasons = set(found.values())
+    assert reasons == {
+        ("an archive in a folder: name it as an input to translate what it holds", True)
+    }
+    for order in (("in", "in/p4.tar"), ("in/p4.tar", "in")):
+        reason, skipped = refusals(*(tmp_path / path for path in order))["p4_T2"]
+        assert "an archive in a folder" not in reason, "it was named, so it was looked into"
+        assert not skipped
+    assert refusals(tmp_path / "in", choice=Choice(series="3"))["p1_T2"][1], "still no failure"
+
+
+def test_only_what_users_expect_to_be_left_out_is_skipped(tmp_path, monkeypatch) -> None:
+    entries = (
+        series(tmp_path, "a/1", 1, "Localizer", refusal="a localizer", expected=True),
+        series(tmp_path, "b/1", 2, "t1", refusal="duplicate slices"),
+    )
+    monkeypatch.setattr(dicom, "list_volumes", lambda path: entries)
+    assert refusals(tmp_path) == {
+        "a_T2": ("a localizer", True),
+        "b_T2": ("duplicate slices", False),
+    }
+
+
+def test_a_fault_of_the_dicom_lister_is_a_failed_row(tmp_path, monkeypatch) -> None:
+    touch(tmp_path, "in/a.nii")
+
+    def fail(path: Path) -> None:
+        raise VolumeError(f"{path}: all of its DICOM is damaged")
+
+    monkeypatch.setattr(dicom, "list_volumes", fail)
+    reason = f"{tmp_path}/in: all of its DICOM is damaged"
+    assert refusals(tmp_path / "in") == {"in_T2": (reason, False)}
+    assert planned(tmp_path / "in") == ["a_T2.nii", "in_T2"]
+
+
+def damaged(path: Path, *files: str) -> VolumeEntry:
+    return VolumeEntry(path=path, files=files, refusal=f"{files[0]}: damaged")
+
+
+def test_damage_is_told_of_whichever_series_is_wanted(tmp_path, monkeypatch) -> None:
+    entries = (series(tmp_path, "a/1", 1, "t1"), damaged(tmp_path, "b/1", "b/2"))
+    monkeypatch.setattr(dicom, "list_volumes", lambda path: entries)
+    for wanted in ("1", "*t1*"):
+        assert planned(tmp_path, choice=Choice(series=wanted)) == ["a_T2", "b_T2"]
+    assert refusals(tmp_path, choice=Choice(series="77")) == {"b_T2": ("b/1: damaged", False)}
+
+
+def test_entries_without_a_series_stop_nothing(tmp_path, monkeypatch) -> None:
+    """All of one folder, and one in a folder that a refused archive is called as."""
+    entries = (
+        series(tmp_path, "p/1", 3, "t1"),
+        damaged(tmp_path, "p/2"),
+        damaged(tmp_path, "p/3"),
+        VolumeEntry(path=tmp_path, files=("p/4",)),
+        VolumeEntry(path=tmp_path, files=("p/5",)),
+        series(tmp_path, "q/1", 4, "t2"),
+    )
+    monkeypatch.setattr(dicom, "list_volumes", lambda path: entries)
+    (tmp_path / "q.zip").write_bytes(b"")
+    (tmp_path / "Q.tar").write_bytes(b"")
+    names = planned(tmp_path)
+    assert len({name.casefold() for name in names}) == len(names) == 8
+    assert {"p_3_t1_T2", "q_T2"} < set(names), "what can be used has the plain name"
+    assert planned(tmp_path) == names, "the next run finds its rows"
+
+
+def test_a_refused_volume_gives_way_to_one_that_can_be_used(tmp_path) -> None:
+    touch(tmp_path, "s2/t1.nii")
+    (tmp_path / "s1").mkdir()
+    (tmp_path / "s1" / "t1.nii").write_bytes(b"damaged")
+    for order in (("s1", "s2"), ("s2", "s1")):
+        paths = [tmp_path / name / "t1.nii" for name in order]
+        items = plan_items(find_volumes([str(path) for path in paths]), T2)
+        kept, other = items
+        assert (str(kept.output), kept.refusal) == ("t1_T2.nii", "")
+        assert str(other.output).startswith("t1_T2.nii-")
+        refuse_twins(items, case_blind=True)
+
+
+def test_a_refused_volume_asks_for_no_place(tmp_path, monkeypatch) -> None:
+    """A foreign file at a place where nothing will be written is in nobody's way."""
+    world = World(tmp_path, monkeypatch, here=True)
+    world.volume("a.nii")
+    (world.inputs / "b.nii").write_bytes(b"damaged")
+    world.out.mkdir()
+    (world.out / "b_T2.nii").write_bytes(b"precious")
+    report = world.run()
+    assert (report.count("done"), report.count("failed")) == (1, 1)
+    assert (world.out / "b_T2.nii").read_bytes() == b"precious"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root to drop it")
+def test_a_user_without_rights_gets_rows_and_no_traceback(tmp_path) -> None:
+    """With the rights of the system, rather than those of a stand-in."""
+    touch(tmp_path, "in/p1/a.nii", "in/p2/b.nii", "in/c.nii", "raw/sub-1/anat/sub-1_T1w.nii")
+    (tmp_path / "raw" / "dataset_description.json").write_text("{}")
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == 0 and folder.name.startswith(("pytest", "test")):
+            folder.chmod(0o755)
+    for path, mode in (("in/p2", 0o000), ("in/p1", 0o444), ("in/c.nii", 0), ("raw/sub-1", 0)):
+        (tmp_path / path).chmod(mode)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            found = refusals(tmp_path / "in")
+            assert set(found) == {"p1/a_T2.nii", "p2_T2", "c_T2.nii"}
+            assert all("Permission denied" in reason for reason, _ in found.values())
+            assert list(refusals(tmp_path / "raw", bids_source="T1w")) == ["sub-1_T2"]
+            with pytest.raises(VolumeError, match="Permission denied"):
+                find_volumes([str(tmp_path / "in" / "p2" / "b.nii")])
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0

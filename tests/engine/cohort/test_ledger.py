@@ -1,10 +1,12 @@
 """Rows: what counts as finished, and hashes that see every change."""
 
 import dataclasses
+import errno
 import hashlib
 import os
 import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -166,7 +168,7 @@ def test_a_folder_takes_the_place_of_an_older_one(world) -> None:
         (staged / "series").mkdir()
         (staged / "series" / content).write_text(content)
         (staged / "series.json").write_text(content)
-        ledger.publish(staged, place)
+        ledger.publish(staged, place, claim)
     assert [path.name for path in place.iterdir()] == ["new"]
     assert (world.out / "s" / "series.json").read_text() == "new"
 
@@ -224,3 +226,40 @@ def test_unknown_settings_are_refused(wrong) -> None:
 def test_every_setting_of_the_fingerprint_is_in_the_row() -> None:
     names = {field.name for field in dataclasses.fields(Fingerprint)}
     assert names < {field.name for field in dataclasses.fields(Row)}
+
+
+def test_the_older_folder_is_back_if_the_new_one_cant_be_published(world, monkeypatch) -> None:
+    ledger = Ledger(world.out, "test")
+    claim = ledger.claims.take("k")
+    place = world.out / "series"
+    place.mkdir()
+    (place / "old").write_text("precious")
+    staged = ledger.staging(claim)
+    (staged / "series").mkdir()
+    rename = Path.rename
+
+    def renaming(self: Path, target: Path) -> Path:
+        if self == staged / "series":
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", renaming)
+    with pytest.raises(OSError, match="Input/output"):
+        ledger.publish(staged, place, claim)
+    ledger.clear_staging(claim)
+    assert (place / "old").read_text() == "precious"
+
+
+def test_an_output_between_its_coming_and_its_row_is_ours(world) -> None:
+    world.volume("a.nii")
+    row = world.run().rows[0]
+    ledger = Ledger(world.out, "test")
+    (key,) = [path.stem for path in (ledger.state / "rows").iterdir()]
+    assert not ledger.may_replace(key), "a finished one has its row to say so"
+    claim = ledger.claims.take(key)
+    staged = ledger.staging(claim)
+    (staged / "a_T2.nii").write_text("x")
+    ledger.publish(staged, world.out / "a_T2.nii", claim)
+    assert ledger.may_replace(key)
+    ledger.write_row(row, claim)
+    assert not ledger.may_replace(key)
