@@ -1,4 +1,6 @@
-"""Write a volume as a DICOM series: python examples/write_dicom.py IN OUT [--modality MR]
+"""Write a volume as a DICOM series, from Python.
+
+python examples/write_dicom.py IN OUT [--modality MR]
 
 A file that isn't DICOM knows no patient and no study: the series begins a new one.
 """
