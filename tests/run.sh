@@ -13,4 +13,5 @@ fi
 ruff check .
 ruff format --check .
 mypy
-pytest "${marker[@]}" --cov --cov-fail-under=90 "$@"
+# A process a core, each with one thread: more would stand in each other's way.
+OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" pytest -n auto "${marker[@]}" --cov --cov-fail-under=90 "$@"
