@@ -341,7 +341,7 @@ def test_an_interrupt_is_quiet(program, monkeypatch, t1) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("i2igalip_cli.checkpoints.load_checkpoint", interrupt)
+    monkeypatch.setattr("i2igalip_cli.engine.single.load_checkpoint", interrupt)
     result = program("translate", t1, "--to", "T2")
     assert result.code == 130
     assert "Traceback" not in result.err

@@ -506,7 +506,7 @@ def test_a_user_without_rights_gets_rows_and_no_traceback(tmp_path) -> None:
     touch(tmp_path, "in/p1/a.nii", "in/p2/b.nii", "in/c.nii", "raw/sub-1/anat/sub-1_T1w.nii")
     (tmp_path / "raw" / "dataset_description.json").write_text("{}")
     for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == 0 and folder.name.startswith(("pytest", "test")):
+        if folder.stat().st_uid == 0 and folder.name.startswith(("pytest", "popen", "test")):
             folder.chmod(0o755)
     for path, mode in (("in/p2", 0o000), ("in/p1", 0o444), ("in/c.nii", 0), ("raw/sub-1", 0)):
         (tmp_path / path).chmod(mode)
