@@ -15,7 +15,7 @@ from i2igalip_cli.errors import VolumeError, first_line, one_line
 from i2igalip_cli.volumes.dicom.lossless_jpeg import decode_lossless_jpeg
 from i2igalip_cli.volumes.volume import Array
 
-MAXIMUM_SIDE = 16_384  # pixels; a larger claim is a damaged header
+MAXIMUM_PIXELS = 2**24  # of an image; a larger claim is a damaged header
 # The decoders of each family of transfer syntaxes, in pydicom's names and the order of trying.
 # Others could, too, but end their process on damaged bytes, as gdcm does: it has one of its own.
 _DECODERS = {
@@ -76,7 +76,7 @@ def _check_kind(dataset: Dataset) -> None:
             f"{one_line(str(photometric))} pixels; only monochrome images can be translated"
         )
     sides = [int(dataset.get(name) or 0) for name in ("Rows", "Columns")]
-    if not all(0 < side <= MAXIMUM_SIDE for side in sides):
+    if min(sides) < 1 or sides[0] * sides[1] > MAXIMUM_PIXELS:
         raise VolumeError(f"{sides[0]} x {sides[1]} pixels: a damaged header")
 
 
