@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset
+from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import pixel_array
@@ -26,6 +27,7 @@ _DECODERS = {
     "1.2.840.10008.1.2.4.9": ("pylibjpeg",),  # JPEG 2000
     "1.2.840.10008.1.2.4.20": ("pylibjpeg",),  # high-throughput JPEG 2000
 }
+_JPEG_2000 = ("1.2.840.10008.1.2.4.9", "1.2.840.10008.1.2.4.20")
 _INCOMPLETE = ("1.2.840.10008.1.2.4.5", "1.2.840.10008.1.2.4.7")  # 12 bits of lossy JPEG not
 
 
@@ -105,8 +107,24 @@ def _decode(dataset: Dataset, number: int | None) -> npt.NDArray[Any]:
 def _decode_by(decoder: str, dataset: Dataset, index: int) -> npt.NDArray[Any]:
     if decoder == "gdcm":
         return decode_lossless_jpeg(dataset, index)
+    if str(dataset.file_meta.TransferSyntaxUID).startswith(_JPEG_2000):
+        _check_codestream(dataset, index)
     found: npt.NDArray[Any] = pixel_array(dataset, index=index, raw=True, decoding_plugin=decoder)
     return found
+
+
+def _check_codestream(dataset: Dataset, index: int) -> None:
+    """Refuse JPEG 2000 of another size than its image: decoders take the memory that it claims.
+
+    The marker SIZ (ISO/IEC 15444-1 A.5.1) holds the ends and beginnings of the image area.
+    """
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    frame = get_frame(dataset.PixelData, index, number_of_frames=frames)
+    start = frame.find(b"\xff\x4f\xff\x51")
+    size = frame[start + 8 : start + 24]
+    right, bottom, left, top = (int.from_bytes(size[k : k + 4], "big") for k in (0, 4, 8, 12))
+    if start < 0 or (bottom - top, right - left) != (dataset.Rows, dataset.Columns):
+        raise VolumeError("its JPEG 2000 is damaged: not the size of the image")
 
 
 def _shorten(error: Exception) -> str:
