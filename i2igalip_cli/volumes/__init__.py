@@ -138,12 +138,10 @@ __all__ = [
     "VolumeEntry",
     "check_output",
     "choose_entries",
-    "find_format",
     "is_second_of_pair",
     "list_volumes",
     "load_entry",
     "load_volume",
-    "output_format",
     "save_volume",
     "volume_suffix",
 ]

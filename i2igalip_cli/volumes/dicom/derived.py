@@ -28,9 +28,9 @@ from i2igalip_cli.volumes.dicom.kept import (
 )
 from i2igalip_cli.volumes.dicom.provenance import (
     PROGRAM,
+    as_value,
     contributing_equipment,
     derivation_elements,
-    one_line,
 )
 from i2igalip_cli.volumes.volume import Derivation, Volume
 
@@ -92,7 +92,7 @@ def _new_series(volume: Volume, source: Dataset, moment: datetime) -> Dataset:
     dataset = Dataset()
     dataset.SeriesInstanceUID = new_uid()
     dataset.SeriesNumber = series_number(text(source, "SeriesNumber"), volume.derivation)
-    dataset.SeriesDescription = one_line(
+    dataset.SeriesDescription = as_value(
         _series_description(volume.derivation, text(source, "SeriesDescription")), _LO
     )
     day, time = _day_and_time(moment)

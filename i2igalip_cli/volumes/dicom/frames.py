@@ -28,6 +28,7 @@ from i2igalip_cli.volumes.dicom.places import (
     MAXIMUM_BYTES,
     is_archive,
     looks_like_dicom,
+    open_member,
     open_members,
 )
 
@@ -317,11 +318,11 @@ def _each(
 
 def _open_and_attempt(path: Path, member: str) -> tuple[Frame, ...] | VolumeError:
     try:
-        for _, opened in open_members(path, [member]):
-            return _attempt(member, opened)
+        opened = open_member(path, member)
     except VolumeError as error:
         return VolumeError(str(error).removeprefix(f"{path}: "))
-    return ()
+    with opened:
+        return _attempt(member, opened)
 
 
 def _attempt(member: str, opened: BinaryIO) -> tuple[Frame, ...] | VolumeError:

@@ -83,14 +83,14 @@ def list_members(path: Path) -> tuple[list[str], list[tuple[str, str]]]:
     """
     if path.is_dir():
         return _walk(path)
-    if path.name.lower().endswith(ARCHIVES) and not is_archive(path):
-        raise VolumeError(f"{path}: a damaged or truncated archive")
     if is_archive(path):
         try:
             names = [name for name in _names(path) if not Path(name).name.startswith((".", "__"))]
         except _ARCHIVE_FAULTS as error:
             raise VolumeError(f"{path}: a damaged archive ({first_line(error)})") from error
         return names, []
+    if path.name.lower().endswith(ARCHIVES):
+        raise VolumeError(f"{path}: a damaged or truncated archive")
     return _referenced(path), []
 
 
@@ -177,15 +177,31 @@ def open_members(path: Path, members: Iterable[str]) -> Iterator[tuple[str, Bina
     Raises:
         VolumeError: A file is absent, unreadable, or larger than 1 GiB when unpacked.
     """
-    try:
-        if path.is_file() and is_archive(path):
+    if path.is_file() and is_archive(path):
+        try:
             yield from _open_in_archive(path, set(members))
-            return
-        folder = path if path.is_dir() else path.parent
-        for member in members:
-            with BoundedFile(folder / member if member else path) as opened:
-                yield member, opened
-    except _ARCHIVE_FAULTS as error:
+        except _ARCHIVE_FAULTS as error:
+            raise VolumeError(f"{path}: unreadable ({first_line(error)})") from error
+        return
+    for member in members:
+        with open_member(path, member) as opened:
+            yield member, opened
+
+
+def open_member(path: Path, member: str) -> BoundedFile:
+    """Open one file of a place that is no archive.
+
+    Args:
+        path: A folder, a DICOMDIR or a file.
+        member: A name from `list_members`.
+
+    Raises:
+        VolumeError: It is absent or unreadable.
+    """
+    folder = path if path.is_dir() else path.parent
+    try:
+        return BoundedFile(folder / member if member else path)
+    except (OSError, ValueError) as error:
         raise VolumeError(f"{path}: unreadable ({first_line(error)})") from error
 
 

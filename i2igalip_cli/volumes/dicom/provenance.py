@@ -29,7 +29,7 @@ def derivation_elements(volume: Volume) -> Dataset:
         excess = len(made.describe()) - _ST
         if excess > 0:  # a long caption gives way, the model's identity doesn't
             made = replace(made, caption=f"{made.caption[: -excess - 3]}...")
-        dataset.DerivationDescription = one_line(made.describe(), _ST)
+        dataset.DerivationDescription = as_value(made.describe(), _ST)
         dataset.SyntheticData = "YES"
         reasons.append(codes.DCM.ArtificialIntelligence)
     if isinstance(volume.header, DicomHeader) and not lies_on_source(volume, volume.header):
@@ -62,7 +62,7 @@ def contributing_equipment(
     purpose = codes.DCM.ProcessingEquipment
     if derivation is not None:
         purpose = codes.DCM.SynthesizingEquipment
-        program.ContributionDescription = one_line(
+        program.ContributionDescription = as_value(
             f"Model {derivation.model}, SHA-256 {derivation.model_sha256}", _ST
         )
     program.PurposeOfReferenceCodeSequence = [_coded(purpose)]
@@ -109,7 +109,7 @@ def _reference(source: Dataset, frame: int | None, in_place: str) -> Dataset:
     return dataset
 
 
-def one_line(line: str, length: int) -> str:
+def as_value(line: str, length: int) -> str:
     """Text for a value representation that takes a backslash or a control character for a mark."""
     return re.sub(r"[\\\x00-\x1f\x7f]+", " ", line)[:length].strip()
 

@@ -26,14 +26,12 @@ class Stack:
         frames: From the lowest to the highest along the normal.
         distances: Of each frame along the normal from the first one, mm (N).
         step: Median distance between neighbours, mm.
-        tilt_degrees: Between the line through the positions and the normal.
         fault: Why this is no regular grid, in words; "" where it is one.
     """
 
     frames: tuple[Frame, ...]
     distances: Matrix
     step: float
-    tilt_degrees: float
     fault: str
 
     @property
@@ -115,7 +113,6 @@ def stack_frames(frames: Sequence[Frame]) -> Stack:
         frames=tuple(ordered),
         distances=distances,
         step=step,
-        tilt_degrees=tilt,
         fault=_judge(distances, step, tilt, jitter),
     )
 
