@@ -10,7 +10,7 @@ from i2igalip_cli import load_checkpoint, load_volume, translate
 from i2igalip_cli.config import IntensityPolicy
 from i2igalip_cli.evaluation.pictures import draw_panel, save_picture
 from i2igalip_cli.volumes.intensity import find_window
-from i2igalip_cli.volumes.slicing import SliceStack
+from i2igalip_cli.volumes.slicing import view_slices
 
 CONTRASTS = ("T1", "T2", "PD")
 
@@ -37,13 +37,12 @@ def main() -> None:
     labels = [" to ".join((s, ", ".join(t for t in CONTRASTS if t != s))) for s in CONTRASTS]
     pictures = []
     for row in rows:
-        stacks = []
+        shown = []
         for volume in row:
             window = find_window(volume.array, None, IntensityPolicy())
-            unit = volume.with_array(window.to_unit(volume.array))
-            stacks.append(SliceStack.from_volume(unit, "axial").slices)
-        middle = len(stacks[0]) * 45 // 100
-        pictures.append([stack[middle, 0] for stack in stacks])
+            slices = view_slices(volume.array, volume.affine)
+            shown.append(window.to_unit(slices[len(slices) * 45 // 100]))
+        pictures.append(shown)
     save_picture(draw_panel(pictures, titles, labels, scale=1.6), options.out)
 
 

@@ -13,8 +13,8 @@ from i2igalip_cli.errors import GalipError
 
 if TYPE_CHECKING:
     from i2igalip_cli.checkpoints import load_checkpoint
+    from i2igalip_cli.engine.api import translate
     from i2igalip_cli.engine.evaluator import evaluate
-    from i2igalip_cli.engine.translator import translate
     from i2igalip_cli.volumes import load_volume, save_volume
 
 __version__ = "0.1.0"
@@ -23,7 +23,7 @@ _HOME = {
     "load_checkpoint": "i2igalip_cli.checkpoints",
     "load_volume": "i2igalip_cli.volumes",
     "save_volume": "i2igalip_cli.volumes",
-    "translate": "i2igalip_cli.engine.translator",
+    "translate": "i2igalip_cli.engine.api",
 }
 __all__ = ["GalipError", "evaluate", "load_checkpoint", "load_volume", "save_volume", "translate"]
 

@@ -21,15 +21,23 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from i2igalip_cli import hub
-from i2igalip_cli.config import GeneratorConfig, IntensityPolicy, Plane, TrainConfig, from_dict
+from i2igalip_cli.config import (
+    CropPolicy,
+    GeneratorConfig,
+    IntensityPolicy,
+    Plane,
+    TrainConfig,
+    from_dict,
+)
 from i2igalip_cli.domains import Domain
 from i2igalip_cli.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
     from i2igalip_cli.networks.unet import Generator
 
-FORMAT = 1
+FORMAT = 2
 FILE_NAME = "checkpoint.safetensors"  # in the folder of a run
+UNKNOWN_PSNR = 40.0  # dB: better than translations between contrasts are
 _KEY = "i2igalip"
 _CAPTIONS = "captions"
 _TOKENS = "caption_tokens"
@@ -47,25 +55,33 @@ class Checkpoint:
         tokens: What the generator attends to for each domain, (D, M, C) float32; None where that is
             the caption's embedding as one token.
         policy: How volumes were brought to [0, 1].
-        plane: Plane of the training slices.
-        spacing_mm: Their median distance between rows and between columns.
+        crop: How the field of view was cut to the foreground.
+        planes: Planes of the training slices, each with the median distances between its rows and
+            its columns in mm; translations take the first unless told otherwise.
         provenance: Where it comes from: version, dataset, encoder, steps.
         tensors: The exported networks' state by name.
         name: File name, for reports.
         limits: What it can't do, as the manifest says; told with each translation.
+        path: The file it was read from.
     """
 
     config: TrainConfig
     domains: tuple[Domain, ...]
     captions: npt.NDArray[np.float32]
     policy: IntensityPolicy
-    plane: Plane
-    spacing_mm: tuple[float, float]
+    crop: CropPolicy
+    planes: Mapping[Plane, tuple[float, float]]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     tensors: Tensors
     tokens: npt.NDArray[np.float32] | None = None
     name: str = ""
     limits: str = ""
+    path: Path | None = None
+
+    @property
+    def psnr(self) -> float:
+        """PSNR in dB that its best validation had; without one a high figure, to be careful."""
+        return float(self.provenance.get("psnr", UNKNOWN_PSNR))
 
     @cached_property
     def sha256(self) -> str:
@@ -110,8 +126,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path, *, half: bool = Fa
         "config": asdict(checkpoint.config),
         "domains": [asdict(domain) for domain in checkpoint.domains],
         "policy": asdict(checkpoint.policy),
-        "plane": checkpoint.plane,
-        "spacing_mm": checkpoint.spacing_mm,
+        "crop": asdict(checkpoint.crop),
+        "planes": dict(checkpoint.planes),
         "provenance": dict(checkpoint.provenance),
         "sha256": _hash(tensors),
     }
@@ -174,6 +190,9 @@ def load_checkpoint(weights: str | Path | None = None) -> Checkpoint:
         )
     try:
         record = json.loads(metadata[_KEY])
+        if record["format"] == 1:  # before crops and several planes
+            record["crop"] = {"whole": True}
+            record["planes"] = {record["plane"]: record["spacing_mm"]}
         if record["format"] > FORMAT:
             raise CheckpointError(
                 f"{path}: checkpoint format {record['format']}, this i2igalip reads up to "
@@ -187,12 +206,13 @@ def load_checkpoint(weights: str | Path | None = None) -> Checkpoint:
             captions=tensors.pop(_CAPTIONS),
             tokens=tensors.pop(_TOKENS, None),
             policy=from_dict(IntensityPolicy, record["policy"]),
-            plane=record["plane"],
-            spacing_mm=tuple(record["spacing_mm"]),
+            crop=from_dict(CropPolicy, record["crop"]),
+            planes={plane: tuple(mm) for plane, mm in record["planes"].items()},
             provenance=record["provenance"],
             tensors=tensors,
             name=path.name,
             limits=hub.limits_of(path),
+            path=path,
         )
     except (ValueError, KeyError, TypeError, ConfigError) as error:
         raise CheckpointError(f"{path}: its description is damaged ({error})") from error

@@ -1,15 +1,26 @@
 """What many tests need: small heads, a prepared dataset, a tiny encoder, a tiny checkpoint."""
 
 import json
+import os
 import sys
+import tempfile
 from pathlib import Path
+
+# Before anything reads it: ONNX graphs that tests make are kept for each other, not for the user.
+os.environ["HF_HOME"] = str(Path(tempfile.gettempdir(), f"i2igalip-tests-{os.getuid()}"))
 
 import nibabel as nib
 import numpy as np
 import pytest
 
 from i2igalip_cli.checkpoints import Checkpoint, save_checkpoint
-from i2igalip_cli.config import GeneratorConfig, HeadConfig, IntensityPolicy, TrainConfig
+from i2igalip_cli.config import (
+    CropPolicy,
+    GeneratorConfig,
+    HeadConfig,
+    IntensityPolicy,
+    TrainConfig,
+)
 from i2igalip_cli.domains import DOMAINS
 from i2igalip_cli.volumes import Derivation
 
@@ -192,13 +203,35 @@ def make_checkpoint(**changes) -> Checkpoint:
         "domains": tuple(DOMAINS[name] for name in ("T1", "T2", "PD")),
         "captions": captions / np.linalg.norm(captions, axis=1, keepdims=True),
         "policy": IntensityPolicy(),
-        "plane": "axial",
-        "spacing_mm": (1.9, 1.9),
+        "crop": CropPolicy(whole=True),
+        "planes": {"axial": (1.9, 1.9)},
         "provenance": {"steps": 0},
         "tensors": state,
         "name": "tiny",
     }
     return Checkpoint(**{**values, **changes})
+
+
+class IdentityBackend:
+    """A generator that changes nothing: what moves a voxel then is a fault."""
+
+    name, precision = "identity", "float32"
+
+    def __init__(self, *args, **kwargs) -> None:
+        self.warnings: list[str] = []
+
+    def __call__(self, slices, source, target):
+        return slices
+
+
+@pytest.fixture
+def identity(monkeypatch):
+    """Options under which translations run an identity."""
+    from i2igalip_cli.engine.backends import BACKENDS
+    from i2igalip_cli.engine.translation import TranslationOptions
+
+    monkeypatch.setitem(BACKENDS, "identity", IdentityBackend)
+    return TranslationOptions(backend="identity")
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def rewrite(path: Path, change) -> None:
 
 def test_a_checkpoint_comes_back_as_it_was(checkpoint, checkpoint_file) -> None:
     loaded = load_checkpoint(checkpoint_file)
-    for name in ("config", "domains", "policy", "plane", "spacing_mm", "provenance"):
+    for name in ("config", "domains", "policy", "crop", "planes", "provenance"):
         assert getattr(loaded, name) == getattr(checkpoint, name)
     np.testing.assert_array_equal(loaded.captions, checkpoint.captions)
     assert set(loaded.tensors) == set(checkpoint.tensors)
@@ -67,9 +67,20 @@ def test_a_newer_format_says_update(checkpoint_file) -> None:
 
 
 def test_a_damaged_description_is_refused(checkpoint_file) -> None:
-    rewrite(checkpoint_file, lambda record, tensors: record.pop("plane"))
+    rewrite(checkpoint_file, lambda record, tensors: record.pop("planes"))
     with pytest.raises(CheckpointError, match="damaged"):
         load_checkpoint(checkpoint_file)
+
+
+def test_a_checkpoint_from_before_crops_and_planes_keeps_whole_axial_frames(checkpoint_file) -> None:
+    def age(record, tensors) -> None:
+        record.update(format=1, plane="axial", spacing_mm=[1.9, 1.8])
+        del record["crop"], record["planes"]
+
+    rewrite(checkpoint_file, age)
+    old = load_checkpoint(checkpoint_file)
+    assert old.crop.whole
+    assert dict(old.planes) == {"axial": (1.9, 1.8)}
 
 
 @pytest.mark.parametrize("content", [b"", b"not safetensors at all", b"\x00" * 64])

@@ -186,7 +186,7 @@ def test_a_full_disk_leaves_no_half_file(program, t1, checkpoint_file, monkeypat
 def test_a_newer_checkpoint_says_update(program, t1, checkpoint_file) -> None:
     from test_checkpoints import rewrite
 
-    rewrite(checkpoint_file, lambda record, tensors: record.update(format=2))
+    rewrite(checkpoint_file, lambda record, tensors: record.update(format=99))
     result = program("translate", t1, "--to", "T2", "--weights", checkpoint_file)
     assert result.code == 1
     assert "update" in result.err

@@ -1,18 +1,27 @@
 """`translate` of many volumes, and `merge`, as a user types them."""
 
+import contextlib
 import csv
 import json
 import os
 import re
+from importlib import import_module
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+import typer
 from cohort_here import work_here
-from conftest import head, make_checkpoint
+from conftest import IdentityBackend, head, make_checkpoint
+from typer.testing import CliRunner
 
 from i2igalip_cli.checkpoints import save_checkpoint
+from i2igalip_cli.cli.panels import PanelCommand
+from i2igalip_cli.cli.translate import translate
+from i2igalip_cli.config import PLANES
+from i2igalip_cli.engine.backends import BACKENDS, PRECISIONS
+from i2igalip_cli.engine.cohort.settings import DTYPES
 from i2igalip_cli.volumes import FORMATS, Volume, VolumeEntry, save_volume
 
 AFFINE = np.diag([1.9, 1.9, 3.0, 1.0])
@@ -84,11 +93,158 @@ def test_one_volume_into_a_folder_is_a_cohort_of_one(run, here, tmp_path) -> Non
     assert [volume] == [
         {
             "input": "t1.nii.gz",
+            "target": "T2",
             "output": "new/folder/t1_T2.nii.gz",
             "status": "done",
             "error": "",
         }
     ]
+
+
+def test_one_volume_goes_to_each_target_from_one_read(run, tmp_path, monkeypatch) -> None:
+    """What is written is what each target alone gives."""
+    from i2igalip_cli.engine import single
+
+    load, read = single.load_entry, []
+    monkeypatch.setattr(
+        single, "load_entry", lambda entry, rule: read.append(entry) or load(entry, rule)
+    )
+    save(tmp_path / "t1.nii.gz")
+    arguments = ("t1.nii.gz", "--to", "pd", "--to", "This MRI is T2-weighted", "--backend", "torch")
+    result = run(*arguments, "--preview")
+    assert (result.code, len(read)) == (0, 1), result.err
+    lines = [line.partition(":")[0] for line in result.out.splitlines()]
+    assert lines == ["t1_PD.nii.gz", "t1_T2.nii.gz"]
+    written = {*lines, "t1_PD_preview.png", "t1_T2_preview.png"}
+    assert names(tmp_path) == {"t1.nii.gz", "tiny.safetensors", *written}
+    for target in ("PD", "T2"):
+        assert run("t1.nii.gz", "--to", target, "-o", "one.nii.gz", "--backend", "torch").code == 0
+        alone = tmp_path / "one.nii.gz"
+        assert (tmp_path / f"t1_{target}.nii.gz").read_bytes() == alone.read_bytes()
+        alone.unlink()
+
+
+def test_an_output_that_is_there_stops_all_targets_before_the_first(run, tmp_path) -> None:
+    save(tmp_path / "t1.nii")
+    (tmp_path / "t1_PD.nii").write_bytes(b"precious")
+    before = names(tmp_path)
+    result = run("t1.nii", "--to", "T2", "--to", "PD")
+    assert result.code == 1
+    assert "t1_PD.nii" in result.err
+    assert "--overwrite" in result.err
+    assert names(tmp_path) == before
+
+
+def test_progress_goes_over_all_targets(run, tmp_path, monkeypatch) -> None:
+    seen = []
+
+    @contextlib.contextmanager
+    def progress(label):
+        yield lambda done, total: seen.append((label, done, total))
+
+    monkeypatch.setattr(import_module("i2igalip_cli.cli.translate"), "progress", progress)
+    save(tmp_path / "t1.nii")
+    arguments = ("--to", "T2", "--to", "PD", "--backend", "torch", "--batch-size", 1)
+    assert run("t1.nii", *arguments).code == 0
+    labels, done, totals = zip(*seen, strict=True)
+    assert set(labels) == {"to T2, PD"}
+    (total,) = set(totals)
+    assert done == tuple(range(1, total + 1)), "each slice of each target, once"
+
+
+def test_json_is_an_object_for_one_target_and_a_list_for_several(
+    run, here, identity, tmp_path
+) -> None:
+    save(tmp_path / "t1.nii")
+    options = ("--backend", "identity", "--json", "--overwrite")
+    one = json.loads(run("t1.nii", "--to", "T2", *options).out)
+    result = run("t1.nii", "--to", "T2", "--to", "PD", *options)
+    several = json.loads(result.out)
+    assert [found["target"] for found in several] == ["T2", "PD"]
+    assert [found["output"] for found in several] == ["t1_T2.nii", "t1_PD.nii"]
+    assert {**several[0], "seconds": 0} == {**one, "seconds": 0}
+    assert (one["planes"], one["backend"], one["precision"]) == ("axial", "identity", "float32")
+    assert one["precision_loss_db"] is None
+    assert 0 < one["through_plane_jump"] < 1
+    cohort = json.loads(run("t1.nii", "--to", "T2", "--to", "PD", "-o", "out", *options).out)
+    assert [found["target"] for found in cohort["volumes"]] == ["PD", "T2"]
+    for found in cohort["volumes"]:
+        row = json.loads(Path(found["row"]).read_text())
+        (alone,) = [single for single in several if single["target"] == row["target"]]
+        for figure in ("planes", "backend", "precision", "precision_loss_db", "through_plane_jump"):
+            assert row[figure] == alone[figure]
+
+
+def test_what_is_said_of_the_source_is_said_once(run, tmp_path) -> None:
+    array = head()
+    array[3, 3, 3] = np.nan
+    save(tmp_path / "t1.nii", array)
+    result = run("t1.nii", "--to", "T2", "--to", "PD", "--backend", "torch", "--json")
+    assert result.err.count("1 voxels were NaN") + result.err.count("1 voxel was NaN") == 1
+    assert all(found["warnings"] for found in json.loads(result.out))
+
+
+def test_three_planes_are_told_of_with_their_jump(run, identity, tmp_path) -> None:
+    planes = dict.fromkeys(PLANES, (1.9, 1.9))
+    save_checkpoint(make_checkpoint(planes=planes), tmp_path / "tiny.safetensors")
+    save(tmp_path / "t1.nii")
+    options = ("--to", "T2", "--backend", "identity", "--overwrite")
+    jump = r"through-plane jump 0\.\d{4}"
+    assert re.search(rf" s; axial, {jump}\n$", run("t1.nii", *options).out)
+    assert re.search(
+        rf" s; three planes, {jump}\n$", run("t1.nii", *options, "--planes", "all").out
+    )
+    sagittal = json.loads(run("t1.nii", *options, "--planes", "sagittal", "--json").out)
+    assert (sagittal["planes"], sagittal["slices"]) == ("sagittal", head().shape[0])
+
+
+def test_each_option_of_speed_reaches_the_backend(run, tmp_path, monkeypatch) -> None:
+    asked = []
+
+    class Asked(IdentityBackend):
+        def __init__(self, checkpoint, *options) -> None:
+            super().__init__()
+            asked.append(options)
+
+    monkeypatch.setitem(BACKENDS, "asked", Asked)
+    save(tmp_path / "t1.nii")
+    options = ("--backend", "asked", "--device", "cpu", "--threads", 3, "--compile")
+    result = run("t1.nii", "--to", "T2", *options, "--precision", "bfloat16", "--json")
+    assert result.code == 0, result.err
+    assert ("cpu", 3, "bfloat16", True) in asked
+    assert json.loads(result.out)["precision_loss_db"] == 0, "an identity loses nothing"
+
+
+def help_at(columns: int, monkeypatch) -> str:
+    """The help of translate on a terminal of so many columns."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    app = typer.Typer(rich_markup_mode=None, add_completion=False)
+    app.command(cls=PanelCommand)(translate)
+    return CliRunner().invoke(app, ["--help"]).output
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_help_is_in_sections_that_a_reader_can_look_through(columns, monkeypatch) -> None:
+    lines = help_at(columns, monkeypatch).splitlines()
+    assert max(map(len, lines)) <= columns
+    heads = [number for number, line in enumerate(lines) if re.fullmatch(r"\S.*:", line)]
+    assert [lines[number][:-1] for number in heads] == [
+        "What to translate",
+        "Output",
+        "Model",
+        "Speed",
+        "Many volumes on a cluster",
+        "Options",
+    ]
+    options = [match[0] for line in lines if (match := re.match(r"  (-\w, )?--[\w-]+|  IN", line))]
+    assert len(options) == len(set(options)) == 29, "each in one section"
+    for first, last in zip(heads, [*heads[1:], len(lines)], strict=True):
+        assert sum(line.startswith(("  -", "  IN")) for line in lines[first:last]) <= 8
+
+
+def test_help_names_all_that_an_option_takes(monkeypatch) -> None:
+    words = set(re.findall(r"[\w-]+", help_at(80, monkeypatch)))
+    assert {*BACKENDS, *PRECISIONS, *PLANES, *DTYPES, "all"} <= words
 
 
 def test_many_failures_are_counted_not_all_listed(run, here, tmp_path) -> None:
@@ -121,6 +277,11 @@ def test_many_failures_are_counted_not_all_listed(run, here, tmp_path) -> None:
         (("a.nii", "--format", "dicom", "-o", "x.nii"), "--format dicom writes a folder, but -o"),
         (("a.nii", "--dtype", "int3"), "unknown type 'int3'"),
         (("a.nii", "--irregular", "guess"), "unknown rule 'guess'"),
+        (("a.nii", "--to", "t2"), "--to 't2' and --to 'T2' are one target: name it once"),
+        (("a.nii", "--to", "PD", "-o", "x.nii"), "x.nii names one volume, but --to 2 targets: say"),
+        (("a.nii", "--to", "PD", "--caption", "This is it"), "--caption says one target in your"),
+        (("a.nii", "--backend", "abacus"), "--backend abacus: one of"),
+        (("a.nii", "--precision", "int3"), "--precision int3: one of"),
     ],
 )
 def test_a_command_that_makes_no_sense_is_exit_code_two(
@@ -145,6 +306,8 @@ def test_a_command_that_makes_no_sense_is_exit_code_two(
         (("empty", "-o", "out"), "no volume found"),
         (("two",), "say with -o DIR where to write all"),
         (("t1.nii", "-o", "out", "--from", "T9"), "unknown domain 'T9'"),
+        (("t1.nii", "-o", "out", "--to", "This MRI is T2-weighted"), "are one target"),
+        (("t1.nii", "-o", "out", "--planes", "all"), "wasn't trained for coronal and sagittal"),
         (("s1/t1.nii", "s2/t1.nii", "-o", "out"), "would both be written to t1_T2.nii"),
         (("out", "-o", "out"), "lies in the output folder"),
         (("t1.nii", "-o", "t1.nii/out"), "can't write t1.nii/out"),

@@ -15,6 +15,7 @@ import i2igalip_cli
 from i2igalip_cli.cli.console import plain, say
 from i2igalip_cli.cli.evaluate import evaluate
 from i2igalip_cli.cli.merge import merge
+from i2igalip_cli.cli.panels import PanelCommand
 from i2igalip_cli.cli.prepare import prepare
 from i2igalip_cli.cli.train import train
 from i2igalip_cli.cli.translate import translate
@@ -83,5 +84,5 @@ def _options(
 
 
 for command in (prepare, train, translate, merge, evaluate):
-    app.command()(command)
+    app.command(cls=PanelCommand)(command)
 app.command("download-weights")(download_weights)

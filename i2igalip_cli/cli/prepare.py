@@ -20,7 +20,13 @@ def prepare(
         typer.Option(help="DOMAIN='TEXT', repeated: a domain of your own, or another caption."),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML settings, table [prepare].")] = None,
-    plane: Annotated[str | None, typer.Option(help="axial, coronal or sagittal.")] = None,
+    plane: Annotated[
+        list[str] | None,
+        typer.Option(help="axial (default), coronal, sagittal, repeated; or all."),
+    ] = None,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Keep the whole field of view, air and all.")
+    ] = False,
     split: Annotated[
         tuple[float, float, float] | None,
         typer.Option(
@@ -37,14 +43,20 @@ def prepare(
     """
     from dataclasses import replace
 
-    from i2igalip_cli.config import PrepareConfig, load_prepare_config, parse_assignments
+    from i2igalip_cli.config import (
+        PLANES,
+        PrepareConfig,
+        load_prepare_config,
+        parse_assignments,
+    )
     from i2igalip_cli.engine.prepare import prepare
 
     settings = PrepareConfig() if config is None else load_prepare_config(config)
     given = {
         "patterns": parse_assignments("--pattern", pattern) if pattern else None,
         "captions": parse_assignments("--caption", caption) if caption else None,
-        "plane": plane,
+        "planes": PLANES if plane == ["all"] else tuple(plane) if plane else None,
+        "crop": replace(settings.crop, whole=True) if whole else None,
         "split": split,
         "seed": seed,
     }

@@ -4,130 +4,66 @@ import os
 import re
 from glob import has_magic
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, cast
 
 import typer
 
+from i2igalip_cli.cli import translate_options as given
 from i2igalip_cli.cli.cohort import show_report, volumes_progress
-from i2igalip_cli.cli.console import Json, plain, print_json, progress, say, warn
+from i2igalip_cli.cli.console import plain, print_json, progress, say, warn
 from i2igalip_cli.cli.submission import parse_submission
 from i2igalip_cli.cli.submission import submit as submit_request
 from i2igalip_cli.errors import ConfigError
 
 if TYPE_CHECKING:
+    from i2igalip_cli.engine.backends import Precision
     from i2igalip_cli.engine.cohort.run import CohortRequest
     from i2igalip_cli.volumes import Irregular
 
 
 def translate(
     context: typer.Context,
-    to: Annotated[str, typer.Option("--to", help="Target domain, e.g. T2, or its caption.")],
-    inputs: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Volumes (NIfTI and others, DICOM folders, files and archives), folders of them, "
-            "quoted globs, or a BIDS dataset.",
-            metavar="IN",
-        ),
-    ] = None,
-    source: Annotated[str | None, typer.Option("--from", help="Domain of the source.")] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            help="A volume file, or a folder for any number of volumes with a table of them. "
-            "Default for one volume: IN_TARGET beside IN, with its suffix; for BIDS: "
-            "derivatives/i2igalip in it.",
-        ),
-    ] = None,
-    list_file: Annotated[
-        Path | None, typer.Option("--list", help="File with an input a line; # begins a comment.")
-    ] = None,
-    series: Annotated[
-        str | None,
-        typer.Option(help="DICOM: series number, UID or description pattern, or all."),
-    ] = None,
-    volume: Annotated[
-        str | None, typer.Option(metavar="N|all", help="Place on a fourth axis, from 0, or all.")
-    ] = None,
-    irregular: Annotated[
-        str, typer.Option(help="DICOM slices that make no regular grid: fail, resample, nearest.")
-    ] = "fail",
-    format: Annotated[
-        str | None, typer.Option(help="Of the output: nifti, dicom; default that of the source.")
-    ] = None,
-    dtype: Annotated[
-        str,
-        typer.Option(
-            help="Of the output's voxels: auto (CT int16, MR float32), float32, int16, uint16, "
-            "source (its integer type)."
-        ),
-    ] = "auto",
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a folder: redo only what isn't finished.")
-    ] = False,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            metavar="I/N|slurm",
-            help="Only share I (from 0) of N of the volumes; slurm: the array task's.",
-        ),
-    ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            help="Checkpoint file, folder of a run or of download-weights --to, or shipped name; "
-            "default the shipped one."
-        ),
-    ] = None,
-    caption: Annotated[
-        str | None, typer.Option(help="Say the target in your own words; --to still names it.")
-    ] = None,
-    encoder: Annotated[
-        str | None,
-        typer.Option(help="Where --caption finds the checkpoint's encoder, if it has moved."),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs.")] = False,
-    preview: Annotated[
-        bool, typer.Option("--preview", help="Also write OUT_preview.png: source and result.")
-    ] = False,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; default by itself.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of the processor.")] = None,
-    batch_size: Annotated[
-        int, typer.Option(help="Slices between two reports of progress; never the result.")
-    ] = 8,
-    submit: Annotated[
-        str | None,
-        typer.Option(
-            metavar="slurm",
-            help="Don't translate here: submit --jobs tasks and one that merges their tables to "
-            "the cluster (needs i2igalip[slurm]).",
-        ),
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(metavar="N", help="--submit: share among up to N tasks.")
-    ] = None,
-    slurm: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KEY=VALUE",
-            help="--submit: option of sbatch, repeated: partition=gpu, gpus-per-node=1, time=120 "
-            "(minutes; default 8 hours), mem=16G (default 8G) ...",
-        ),
-    ] = None,
-    as_json: Json = False,
+    inputs: given.Inputs = None,
+    *,
+    to: given.Targets,
+    source: given.Source = None,
+    list_file: given.ListFile = None,
+    series: given.Series = None,
+    volume: given.Place = None,
+    irregular: given.IrregularRule = "fail",
+    output: given.Output = None,
+    overwrite: given.Overwrite = False,
+    resume: given.Resume = False,
+    format: given.Format = None,
+    dtype: given.VoxelType = "auto",
+    preview: given.Preview = False,
+    as_json: given.AsJson = False,
+    weights: given.Weights = None,
+    planes: given.Planes = None,
+    caption: given.Caption = None,
+    encoder: given.Encoder = None,
+    device: given.Device = None,
+    threads: given.Threads = None,
+    backend: given.BackendName = None,
+    precision: given.Arithmetic = "float32",
+    compile: given.Compile = False,
+    batch_size: given.BatchSize = 8,
+    shard: given.ShardOf = None,
+    submit: given.Submit = None,
+    jobs: given.Jobs = None,
+    slurm: given.Slurm = None,
 ) -> None:
     """Translate volumes into another domain.
 
     An output has its source's shape, affine, units and header. Into a folder (-o DIR) go any number
-    of volumes: what fails is a row of its table, and exit code 3.
+    of volumes: what fails is a row of its table, and exit code 3. With several --to each volume is
+    read once and translated to each.
     """
     from i2igalip_cli.engine.cohort.inputs import Choice
     from i2igalip_cli.engine.cohort.run import CohortRequest
     from i2igalip_cli.engine.cohort.settings import TranslationSettings
     from i2igalip_cli.engine.cohort.shards import Shard
-    from i2igalip_cli.engine.translator import TranslationOptions
+    from i2igalip_cli.engine.translation import TranslationOptions
 
     if encoder is not None and caption is None:
         raise typer.BadParameter("--encoder is where --caption finds its encoder; give both")
@@ -137,10 +73,18 @@ def translate(
         raise typer.BadParameter("--resume keeps what is finished, --overwrite doesn't: choose one")
     submission = parse_submission(submit, jobs, slurm, shard)
     try:
-        options = TranslationOptions(device=device, threads=threads, batch_size=batch_size)
+        options = TranslationOptions(
+            backend=backend,
+            device=device,
+            threads=threads,
+            batch_size=batch_size,
+            precision=cast("Precision", precision),  # checked there
+            planes=planes,
+            compile=compile,
+        )
         share = None if shard is None else Shard.parse(shard, os.environ)
         settings = TranslationSettings(
-            to=to,
+            targets=tuple(to),
             source=source,
             weights=weights,
             caption=caption,
@@ -198,6 +142,11 @@ def _is_cohort(request: "CohortRequest", *, submitted: bool) -> bool:
         raise typer.BadParameter(
             f"--format dicom writes a folder, but -o {out} names a volume file"
         )
+    if out is not None and len(request.settings.targets) > 1:
+        raise typer.BadParameter(
+            f"-o {out} names one volume, but --to {len(request.settings.targets)} targets: say "
+            "with -o DIR where to write, or leave it out"
+        )
     reason = "--submit" if submitted else _needs_folder(request)
     if reason:
         named = "" if out is None else f", and {out} names one volume"
@@ -238,7 +187,7 @@ def _needs_folder(request: "CohortRequest") -> str:
 def _translate_cohort(request: "CohortRequest", *, as_json: bool) -> None:
     from i2igalip_cli.engine.cohort.run import run_cohort
 
-    with volumes_progress(f"to {request.settings.to}") as advance:
+    with volumes_progress(_label(request)) as advance:
         report = run_cohort(request, advance, lambda notice: say(plain(notice)))
     if not report.rows:
         say(plain(f"shard {request.shard} is empty: there are fewer volumes than shards"))
@@ -248,8 +197,8 @@ def _translate_cohort(request: "CohortRequest", *, as_json: bool) -> None:
 def _translate_one(request: "CohortRequest", *, as_json: bool) -> None:
     from i2igalip_cli.engine.single import translate_single
 
-    with progress(f"to {request.settings.to}") as advance:
-        report = translate_single(
+    with progress(_label(request)) as advance:
+        reports = translate_single(
             Path(request.inputs[0]),
             request.settings,
             out=request.out,
@@ -257,8 +206,15 @@ def _translate_one(request: "CohortRequest", *, as_json: bool) -> None:
             overwrite=request.overwrite,
             on_progress=advance,
         )
-    warn(report.warnings)
+    warn(dict.fromkeys(line for report in reports for line in report.warnings))
     if as_json:
-        print_json(report.to_dict())
+        found = [report.values for report in reports]
+        print_json(found if len(found) > 1 else found[0])
     else:
-        typer.echo(report.describe())
+        for report in reports:
+            typer.echo(report.summary)
+
+
+def _label(request: "CohortRequest") -> str:
+    """What the progress is of."""
+    return f"to {', '.join(request.settings.targets)}"

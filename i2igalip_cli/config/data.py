@@ -1,4 +1,4 @@
-"""How volumes become slices: intensities, plane, split."""
+"""How volumes become slices: intensities, field of view, planes, split."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ from typing import Literal, get_args
 from i2igalip_cli.config.faults import raise_faults
 
 Plane = Literal["axial", "coronal", "sagittal"]
+PLANES: tuple[Plane, ...] = get_args(Plane)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +31,46 @@ class IntensityPolicy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CropPolicy:
+    """How the field of view is cut to the foreground, in training and in translation alike.
+
+    The networks normalise over whole slices: a wide rim of air in one and not in the other would
+    shift what they compute.
+
+    Attributes:
+        threshold: Intensity in [0, 1] above which a voxel is foreground.
+        share: Share of the voxels of a layer that must be foreground for the layer to count, so
+            that single bright voxels of noise don't widen the box.
+        margin_mm: What is kept around the foreground on each side, in millimetres.
+        whole: Keep the whole field of view.
+    """
+
+    threshold: float = 0.1
+    share: float = 0.002
+    margin_mm: float = 10.0
+    whole: bool = False
+
+    def __post_init__(self) -> None:
+        """Report what no box can be made of."""
+        raise_faults(
+            self,
+            [
+                (not 0 <= self.threshold < 1, f"threshold = {self.threshold}: from 0 to below 1"),
+                (not 0 <= self.share < 1, f"share = {self.share}: from 0 to below 1"),
+                (self.margin_mm < 0, f"margin_mm = {self.margin_mm}: at least 0"),
+            ],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class PrepareConfig:
     """How a raw folder becomes a dataset: the table [prepare] of a settings file.
 
     Attributes:
         patterns: File-name pattern of each domain; none given: `*NAME*` for T1, T2 and PD.
         captions: Captions by domain: of one that isn't known yet, or over a known one's.
-        plane: Which plane the slices lie in.
+        planes: Which planes slices are cut in.
+        crop: How the field of view is cut to the foreground.
         split: Subjects for train, val and test: numbers of subjects when all are whole and one is
             above 1, else shares of all of them.
         seed: Of the split.
@@ -44,7 +78,8 @@ class PrepareConfig:
 
     patterns: Mapping[str, str] = field(default_factory=dict)
     captions: Mapping[str, str] = field(default_factory=dict)
-    plane: Plane = "axial"
+    planes: tuple[Plane, ...] = ("axial",)
+    crop: CropPolicy = field(default_factory=CropPolicy)
     split: tuple[float, ...] = (0.7, 0.1, 0.2)
     seed: int = 0
 
@@ -54,8 +89,10 @@ class PrepareConfig:
             self,
             [
                 (
-                    self.plane not in get_args(Plane),
-                    f"plane '{self.plane}': one of {', '.join(get_args(Plane))}",
+                    not self.planes
+                    or len(set(self.planes)) < len(self.planes)
+                    or not set(self.planes) <= set(PLANES),
+                    f"planes = {list(self.planes)}: some of {', '.join(PLANES)}, each once",
                 ),
                 (
                     len(self.split) != 3 or min(self.split) < 0 or sum(self.split) <= 0,

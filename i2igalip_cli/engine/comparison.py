@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from i2igalip_cli.engine.translator import Translation
+from i2igalip_cli.engine.translation import Translation
 from i2igalip_cli.evaluation.pictures import draw_comparison, save_picture
 from i2igalip_cli.volumes import Volume, volume_suffix
 

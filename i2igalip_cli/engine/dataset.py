@@ -1,7 +1,7 @@
 """The prepared dataset: memory-mapped slices, a shard a volume, and a JSON index of them all.
 
-DATASET/index.json                 domains, intensity policy, plane, multiple, volumes
-DATASET/train/T1/sub-01.npy        (N, H, W) float16 in [0, 1]; likewise val and test
+DATASET/index.json                    domains, policies of intensity and crop, planes, volumes
+DATASET/train/T1/sub-01_axial.npy     (N, H, W) float16 in [0, 1]; likewise val and test
 """
 
 import hashlib
@@ -14,19 +14,19 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from i2igalip_cli.config import IntensityPolicy, Plane, from_dict
+from i2igalip_cli.config import CropPolicy, IntensityPolicy, Plane, from_dict
 from i2igalip_cli.domains import Domain, find_domain
 from i2igalip_cli.errors import ConfigError, DatasetError
 from i2igalip_cli.volumes.volume import Array
 
-FORMAT = 1
+FORMAT = 2
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """The slices of one volume.
+    """The slices of one volume in one plane.
 
     Attributes:
         subject: Whom it shows.
@@ -34,8 +34,10 @@ class Shard:
         split: train, val or test.
         file: Of the slices, relative to the dataset.
         source: The raw file it was cut from.
+        plane: Of the slices.
         shape: (N, H, W).
         first: Index in the volume of the first slice kept.
+        corner: Row and column in the volume's whole slices of the first pixel kept.
         window: Intensities (low, high) that became 0 and 1.
         spacing_mm: Distance between rows and between columns.
         grid: Identity of the volume's voxel grid (shape and affine); volumes of one subject on one
@@ -47,8 +49,10 @@ class Shard:
     split: Split
     file: str
     source: str
+    plane: Plane
     shape: tuple[int, int, int]
     first: int
+    corner: tuple[int, int]
     window: tuple[float, float]
     spacing_mm: tuple[float, float]
     grid: str = ""
@@ -60,8 +64,8 @@ class DatasetIndex:
 
     domains: tuple[Domain, ...]
     policy: IntensityPolicy
-    plane: Plane
-    multiple: int
+    crop: CropPolicy
+    planes: tuple[Plane, ...]
     shards: tuple[Shard, ...]
 
     def write(self, folder: Path) -> None:
@@ -79,13 +83,15 @@ def read_index(folder: Path) -> DatasetIndex:
     path = folder / "index.json"
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        if values.pop("format") > FORMAT:
-            raise DatasetError(f"{path}: made by a newer i2igalip; update this one")
+        made = values.pop("format")
+        if made != FORMAT:
+            age = "a newer i2igalip; update this one" if made > FORMAT else "an older i2igalip"
+            raise DatasetError(f"{path}: made by {age}" + "; prepare it again" * (made < FORMAT))
         return DatasetIndex(
             domains=tuple(from_dict(Domain, row) for row in values["domains"]),
             policy=from_dict(IntensityPolicy, values["policy"]),
-            plane=values["plane"],
-            multiple=values["multiple"],
+            crop=from_dict(CropPolicy, values["crop"]),
+            planes=tuple(values["planes"]),
             shards=tuple(from_dict(Shard, row) for row in values["shards"]),
         )
     except OSError as error:
@@ -131,18 +137,20 @@ class SliceDataset:
         names = [domain.name for domain in self.index.domains]
         counts = [shard.shape[0] for shard in self.shards]
         self.domains = np.repeat([names.index(shard.domain) for shard in self.shards], counts)
+        self.planes = np.repeat(
+            [self.index.planes.index(shard.plane) for shard in self.shards], counts
+        )
         self._starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
         self._registered = {
-            (shard.subject, shard.grid, names.index(shard.domain)): row
+            (shard.subject, shard.grid, shard.plane, names.index(shard.domain)): row
             for row, shard in enumerate(self.shards)
             if shard.grid
         }
         self._shard_of = np.repeat(np.arange(len(counts)), counts)
         self._slice_of = np.concatenate([np.arange(count) for count in counts])
-        step = int(np.lcm(multiple, self.index.multiple))
         # One size for all splits, so that a batch of any of them fits the same network.
         self.side = tuple(
-            -(-max(shard.shape[axis] for shard in self.index.shards) // step) * step
+            -(-max(shard.shape[axis] for shard in self.index.shards) // multiple) * multiple
             for axis in (1, 2)
         )
 
@@ -161,13 +169,42 @@ class SliceDataset:
         """Slices of all domains."""
         return len(self.domains)
 
-    def read(self, numbers: Sequence[int] | npt.NDArray[np.int64]) -> Array:
-        """Slices by number: (N, 1, H, W) float32 in [0, 1], zeros around the smaller ones."""
+    def read(
+        self,
+        numbers: Sequence[int] | npt.NDArray[np.int64],
+        beside: Sequence[int] | npt.NDArray[np.int64] | None = None,
+    ) -> Array:
+        """Slices by number: (N, 1, H, W) float32 in [0, 1], zeros around the smaller ones.
+
+        Args:
+            numbers: Which slices.
+            beside: As many slices of the same places in other volumes: each of `numbers` is laid
+                into the frame where that one lies, pixel on pixel.
+        """
         out = np.zeros((len(numbers), 1, *self.side), np.float32)
-        for row, number in enumerate(numbers):
+        for row, (number, other) in enumerate(
+            zip(numbers, numbers if beside is None else beside, strict=True)
+        ):
             piece = self._maps[self._shard_of[number]][self._slice_of[number]]
-            out[row, 0][self.frame(int(number))] = piece
+            own, kept = self._lay(int(number), int(other))
+            out[row, 0][own] = piece[kept]
         return out
+
+    def _lay(self, number: int, other: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+        """Where in the frame a slice comes to lie beside another, and what of it fits in."""
+        frame, corner, against = self.frame(other), self._corner(number), self._corner(other)
+        shape = self.shards[self._shard_of[number]].shape[1:]
+        target, source = [], []
+        for axis in (0, 1):
+            start = frame[axis].start + corner[axis] - against[axis]
+            low, high = max(start, 0), min(start + shape[axis], self.side[axis])
+            target.append(slice(low, high))
+            source.append(slice(low - start, high - start))
+        return tuple(target), tuple(source)
+
+    def _corner(self, number: int) -> tuple[int, int]:
+        shard: Shard = self.shards[self._shard_of[number]]
+        return shard.corner
 
     def frame(self, number: int) -> tuple[slice, slice]:
         """Rows and columns of the padded frame that a slice takes up."""
@@ -186,7 +223,7 @@ class SliceDataset:
             Its number; None where the dataset has no registered volume or it lacks that slice.
         """
         shard = self.shards[self._shard_of[number]]
-        row = self._registered.get((shard.subject, shard.grid, domain))
+        row = self._registered.get((shard.subject, shard.grid, shard.plane, domain))
         if row is None:
             return None
         other = self.shards[row]
@@ -196,9 +233,8 @@ class SliceDataset:
     @property
     def has_pairs(self) -> bool:
         """Whether any subject has registered volumes of two domains."""
-        return len({(subject, grid) for subject, grid, _ in self._registered}) < len(
-            self._registered
-        )
+        places = {(subject, grid, plane) for subject, grid, plane, _ in self._registered}
+        return len(places) < len(self._registered)
 
     def place(self, number: int) -> float:
         """Where a slice lies among the kept slices of its volume: 0 first, 1 last."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from i2igalip_cli.errors import EvaluationError, GalipError
 from i2igalip_cli.evaluation.protocols import PROTOCOLS, Scale, Scores
 from i2igalip_cli.volumes import Volume, load_volume, volume_suffix
-from i2igalip_cli.volumes.slicing import SliceStack
+from i2igalip_cli.volumes.slicing import view_slices
 from i2igalip_cli.volumes.volume import Array
 
 AFFINE_TOLERANCE = 1e-3  # mm; other programs round their affines to float32
@@ -163,7 +163,7 @@ def _as_volume(image: Image) -> Volume:
 
 def _axial(volume: Volume) -> Array:
     """Slices along the third axis in RAS order, (N, H, W)."""
-    return SliceStack.from_volume(volume, "axial").slices[:, 0]
+    return view_slices(volume.array, volume.affine, "axial")
 
 
 def _check_grid(volume: Volume, reference: Volume, what: str) -> None:

@@ -1,4 +1,4 @@
-"""Raw folder -> prepared dataset: find volumes by domain, normalise, split by subject, slice."""
+"""Raw folder -> prepared dataset: find volumes, normalise, split by subject, crop, slice."""
 
 import fnmatch
 import hashlib
@@ -10,16 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from i2igalip_cli.config import IntensityPolicy, Plane, PrepareConfig
 from i2igalip_cli.domains import DOMAINS, Domain
 from i2igalip_cli.engine.dataset import SPLITS, DatasetIndex, Shard, Split
 from i2igalip_cli.errors import ConfigError, DatasetError, VolumeError
 from i2igalip_cli.volumes import Volume, is_second_of_pair, load_volume, volume_suffix
-from i2igalip_cli.volumes.intensity import find_window
-from i2igalip_cli.volumes.slicing import SliceStack, in_plane_spacing
+from i2igalip_cli.volumes.foreground import find_box
+from i2igalip_cli.volumes.intensity import IntensityWindow, find_window
+from i2igalip_cli.volumes.slicing import in_plane_spacing, turn_box, view_slices
 
-MINIMUM_FOREGROUND = 0.01  # share of a slice's pixels above 0; emptier slices are left out
+MINIMUM_FOREGROUND = 0.01  # share of a slice's pixels; emptier slices are left out
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,12 @@ class PrepareReport:
     @property
     def pairs(self) -> int:
         """Volumes of the training subjects that are registered with one of another domain."""
-        seen = Counter(
-            (shard.subject, shard.grid) for shard in self.index.shards if shard.split == "train"
-        )
+        volumes = {
+            (shard.subject, shard.grid, shard.domain)
+            for shard in self.index.shards
+            if shard.split == "train"
+        }
+        seen = Counter((subject, grid) for subject, grid, _ in volumes)
         return sum(number for number in seen.values() if number > 1)
 
     @property
@@ -197,7 +202,7 @@ def prepare(
     Args:
         raw: Folder of volumes.
         out: New folder.
-        settings: Domains, plane and split.
+        settings: Domains, planes, crop and split.
         policy: How volumes without a fixed window are scaled.
         on_progress: Called with (volumes done, volumes in all).
 
@@ -222,10 +227,8 @@ def prepare(
         shards, warnings = [], []
         for number, volume in enumerate(volumes):
             split = split_of[volume.subject]
-            shard, notes = _cut(
-                volume, split, domains[volume.domain], settings.plane, policy, building
-            )
-            shards.extend(shard)
+            cut, notes = _cut(volume, split, domains[volume.domain], settings, policy, building)
+            shards.extend(cut)
             warnings.extend(notes)
             if on_progress is not None:
                 on_progress(number + 1, len(volumes))
@@ -233,8 +236,8 @@ def prepare(
         index = DatasetIndex(
             domains=tuple(domains[name] for name in present),
             policy=policy,
-            plane=settings.plane,
-            multiple=1,
+            crop=settings.crop,
+            planes=settings.planes,
             shards=tuple(shards),
         )
         index.write(building)
@@ -253,9 +256,14 @@ def _grid(volume: Volume) -> str:
 
 
 def _cut(
-    raw: RawVolume, split: Split, domain: Domain, plane: Plane, policy: IntensityPolicy, out: Path
+    raw: RawVolume,
+    split: Split,
+    domain: Domain,
+    settings: PrepareConfig,
+    policy: IntensityPolicy,
+    out: Path,
 ) -> tuple[list[Shard], list[str]]:
-    """Write the shard of one volume; none where no slice has foreground."""
+    """Write the shards of one volume, one a plane; none where no slice has foreground."""
     volume = load_volume(raw.path)
     notes = []
     if volume.nonfinite_voxels:
@@ -264,28 +272,50 @@ def _cut(
         window = find_window(volume.array, domain, policy)
     except VolumeError as error:
         raise VolumeError(f"{raw.path}: {error}") from error
-    stack = SliceStack.from_volume(volume.with_array(window.to_unit(volume.array)), plane)
-    slices = stack.slices[:, 0]  # (N, H, W)
-    kept = np.flatnonzero((slices > 0).mean(axis=(1, 2)) >= MINIMUM_FOREGROUND)
-    if kept.size == 0:
-        return [], [*notes, f"{raw.path}: no slice with foreground; left out"]
-    first, last = int(kept[0]), int(kept[-1])
-    slices = slices[first : last + 1].astype(np.float16)
-    file = Path(split, domain.name, f"{raw.subject}.npy")
-    (out / file).parent.mkdir(parents=True, exist_ok=True)
-    if (out / file).exists():
-        raise DatasetError(f"{raw.path}: a second {domain.name} volume of subject {raw.subject}")
-    np.save(out / file, slices)
-    shard = Shard(
-        subject=raw.subject,
-        domain=domain.name,
-        split=split,
-        file=file.as_posix(),
-        source=raw.path.name,
-        shape=(slices.shape[0], slices.shape[1], slices.shape[2]),
-        first=first,
-        window=(window.low, window.high),
-        spacing_mm=in_plane_spacing(volume, plane),
-        grid=_grid(volume),
+    shards = []
+    for plane in settings.planes:
+        file = Path(split, domain.name, f"{raw.subject}_{plane}.npy")
+        if (out / file).exists():
+            raise DatasetError(
+                f"{raw.path}: a second {domain.name} volume of subject {raw.subject}"
+            )
+        slices, place = _cut_plane(volume, window, plane, settings)
+        if len(slices) == 0:
+            notes.append(f"{raw.path}: no {plane} slice with foreground; left out")
+            continue
+        (out / file).parent.mkdir(parents=True, exist_ok=True)
+        np.save(out / file, slices)
+        first, row, column = place
+        shards.append(
+            Shard(
+                subject=raw.subject,
+                domain=domain.name,
+                split=split,
+                file=file.as_posix(),
+                source=raw.path.name,
+                plane=plane,
+                shape=(slices.shape[0], slices.shape[1], slices.shape[2]),
+                first=first,
+                corner=(row, column),
+                window=(window.low, window.high),
+                spacing_mm=in_plane_spacing(volume.affine, plane),
+                grid=_grid(volume),
+            )
+        )
+    return shards, notes
+
+
+def _cut_plane(
+    volume: Volume, window: IntensityWindow, plane: Plane, settings: PrepareConfig
+) -> tuple[npt.NDArray[np.float16], tuple[int, int, int]]:
+    """The slices (N, H, W) of a plane, without empty ends; slice, row, column of their corner."""
+    box = find_box(volume, window, settings.crop)
+    across, rows, columns = turn_box(box, volume.shape, volume.affine, plane)
+    view = view_slices(volume.array, volume.affine, plane)[across, rows, columns]
+    slices = window.to_unit(view)
+    kept = np.flatnonzero(
+        (slices > settings.crop.threshold).mean(axis=(1, 2)) >= MINIMUM_FOREGROUND
     )
-    return [shard], notes
+    first, last = (int(kept[0]), int(kept[-1])) if kept.size else (0, -1)
+    corner = (across.start + first, rows.start, columns.start)
+    return slices[first : last + 1].astype(np.float16), corner

@@ -41,11 +41,14 @@ class BatchSampler(Dataset[UnpairedBatch]):
         self.config = config
         self.rank = rank
         self.processes = processes
-        self._others = [
-            np.flatnonzero(data.domains != domain) for domain in range(len(data.index.domains))
-        ]
+        planes, domains = (range(len(group)) for group in (data.index.planes, data.index.domains))
+        self._partners = {
+            (plane, domain): np.flatnonzero((data.planes == plane) & self._may_meet(domain))
+            for plane in planes
+            for domain in domains
+        }
         self._order = lru_cache(maxsize=4)(self._shuffle)
-        if config.distinct_domains and any(len(others) == 0 for others in self._others):
+        if config.distinct_domains and any(len(found) == 0 for found in self._partners.values()):
             raise DatasetError("distinct_domains needs slices of at least two domains")
         if any(crop > side for crop, side in zip(config.crop, data.side, strict=False)):
             raise ConfigError(f"crop = {list(config.crop)}: slices are {list(data.side)}")
@@ -88,13 +91,10 @@ class BatchSampler(Dataset[UnpairedBatch]):
         """The batch of a step, augmented."""
         positions = self.positions(step)
         first = [self.slice_at(0, position) for position in positions]
-        if self.config.distinct_domains:
-            second = [
-                int(self._random(2, position).choice(self._others[self.data.domains[number]]))
-                for number, position in zip(first, positions, strict=True)
-            ]
-        else:
-            second = [self.slice_at(1, position) for position in positions]
+        second = [
+            self._second(number, position)
+            for number, position in zip(first, positions, strict=True)
+        ]
         own, other = self.data.domains[first], self.data.domains[second]
         one, one_truth, one_known = self._read(first, other, positions, 3)
         two, two_truth, two_known = self._read(second, own, positions, 4)
@@ -109,6 +109,22 @@ class BatchSampler(Dataset[UnpairedBatch]):
             second_known=two_known,
         )
 
+    def _may_meet(self, domain: int) -> npt.NDArray[np.bool_]:
+        """Which slices may be the second of a pair whose first is of this domain."""
+        if self.config.distinct_domains:
+            return np.asarray(self.data.domains != domain)
+        return np.ones(len(self.data), bool)
+
+    def _second(self, first: int, position: int) -> int:
+        """The slice beside a first one: of a second loader, or drawn from those that may meet it.
+
+        Slices of different planes don't meet: they have nothing of each other's anatomy to show.
+        """
+        if len(self.data.index.planes) == 1 and not self.config.distinct_domains:
+            return self.slice_at(1, position)
+        partners = self._partners[int(self.data.planes[first]), int(self.data.domains[first])]
+        return int(self._random(2, position).choice(partners))
+
     def _random(self, stream: int, position: int) -> np.random.Generator:
         """Chance that belongs to one position, whichever process and batch it falls into."""
         return np.random.default_rng([self.config.seed, stream, position])
@@ -121,7 +137,7 @@ class BatchSampler(Dataset[UnpairedBatch]):
         for number, target, position in zip(numbers, targets, positions, strict=True):
             partner = self._partner(number, int(target))
             known.append(partner is not None)
-            read = self.data.read([number, number if partner is None else partner])
+            read = self.data.read([number, number if partner is None else partner], [number] * 2)
             both = torch.from_numpy(read).transpose(0, 1)  # (2, 1, H, W) -> (1, 2, H, W)
             both = augment(both, self.config, self._random(stream, position))
             shown.append(both[:, :1])

@@ -1,6 +1,6 @@
-"""One volume from file to file."""
+"""One volume from file to file, or to a file for each of several targets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,16 @@ from i2igalip_cli.domains import Domain, find_domain
 from i2igalip_cli.engine.captions import encode_caption
 from i2igalip_cli.engine.cohort.inputs import Choice, find_volumes, stem_of
 from i2igalip_cli.engine.cohort.items import output_suffix
-from i2igalip_cli.engine.cohort.rows import files_of
-from i2igalip_cli.engine.cohort.settings import TranslationSettings, choose_dtype
+from i2igalip_cli.engine.cohort.rows import files_of, rounded
+from i2igalip_cli.engine.cohort.settings import (
+    TranslationSettings,
+    choose_dtype,
+    find_targets,
+    name_planes,
+)
 from i2igalip_cli.engine.comparison import preview_name, save_preview
-from i2igalip_cli.engine.translator import Translation, Translator
+from i2igalip_cli.engine.translation import Translation
+from i2igalip_cli.engine.translator import Translator
 from i2igalip_cli.errors import VolumeError
 from i2igalip_cli.volumes import (
     Volume,
@@ -32,68 +38,17 @@ _LISTED = 4  # volumes that a refusal names
 
 @dataclass(frozen=True, kw_only=True)
 class SingleReport:
-    """What a translation of one volume came to.
+    """What a translation of one volume to one target came to; it keeps no volume in memory.
 
     Attributes:
-        entry: The source.
-        output: Where the result lies.
-        preview: The picture beside it, if one was asked for.
-        dtype: Asked for its voxels.
-        shape: Of both.
-        nonfinite_voxels: Of the source.
-        result: The translation.
-        weights: Name of the checkpoint.
-        weights_sha256: Its identity.
+        summary: One line for people.
+        values: The report for machines.
+        warnings: What the user should know, a line each.
     """
 
-    entry: VolumeEntry
-    output: Path
-    preview: Path | None
-    dtype: str
-    shape: tuple[int, int, int]
-    nonfinite_voxels: int
-    result: Translation
-    weights: str
-    weights_sha256: str
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What the user should know, a line each."""
-        return tuple(f"{self.entry.path}: {warning}" for warning in self.result.warnings)
-
-    def describe(self) -> str:
-        """One line for people."""
-        result = self.result
-        return (
-            f"{self.output}: {result.target.name}, {result.slices} slices ({result.empty} empty) "
-            f"in {result.seconds:.1f} s"
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """The report for machines."""
-        result = self.result
-        return {
-            "input": str(self.entry.path),
-            "series": self.entry.series,
-            "volume": self.entry.volume,
-            "output": str(self.output),
-            "preview": None if self.preview is None else str(self.preview),
-            "source": None if result.source is None else result.source.name,
-            "target": result.target.name,
-            "caption": result.target.caption,
-            "shape": self.shape,
-            "slices": result.slices,
-            "empty_slices": result.empty,
-            "source_window": [result.window.low, result.window.high],
-            "output_window": [result.out_window.low, result.out_window.high],
-            "nonfinite_voxels": self.nonfinite_voxels,
-            "dtype": self.dtype,
-            "weights": self.weights,
-            "weights_sha256": self.weights_sha256,
-            "version": i2igalip_cli.__version__,
-            "seconds": round(result.seconds, 3),
-            "warnings": result.warnings,
-        }
+    summary: str
+    values: Mapping[str, Any]
+    warnings: tuple[str, ...]
 
 
 def translate_single(
@@ -104,48 +59,141 @@ def translate_single(
     choice: Choice | None = None,
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
-) -> SingleReport:
-    """Translate the one volume that a path holds.
+) -> tuple[SingleReport, ...]:
+    """Translate the one volume that a path holds, read once, to each target.
+
+    Places, formats and types of all outputs are judged before the first is written.
 
     Args:
         path: A file, or a folder with one volume that can be used.
         settings: How.
-        out: Where to; None for PATH_TARGET with the same suffix beside it.
+        out: Where to, with one target; None for PATH_TARGET with the same suffix beside it.
         choice: Which, where there are several.
         overwrite: Replace an existing output.
-        on_progress: Called with (slices done, slices in all).
+        on_progress: Called with (slices done, slices in all) of all targets.
+
+    Returns:
+        What became of each target, in their order.
 
     Raises:
         GalipError: What is wrong, which value, and the way out.
     """
     checkpoint = load_checkpoint(settings.weights)
-    target = find_domain(settings.to, checkpoint.domains)
+    targets = find_targets(settings, checkpoint)
+    assert out is None or len(targets) == 1, "one place has room for one result"
     if settings.source is not None:
         find_domain(settings.source, checkpoint.domains)
     entry = _find_entry(path, choice or Choice())
-    place = out or _beside(entry, target, settings.format)
-    asked = "dicom" if volume_suffix(place) is None else settings.format
-    check_output(place, format=asked, overwrite=overwrite)
-    _keep_source(entry, place)
+    places = [out or _beside(entry, target, settings.format) for target in targets]
+    for place in places:
+        check_output(place, format=_format_of(place, settings), overwrite=overwrite)
+        _keep_source(entry, place)
     source = load_entry(entry, settings.irregular)
-    dtype = choose_dtype(settings.dtype, target, source)
-    translator = _make_translator(checkpoint, settings)
-    try:
-        result = translator(source, on_progress)
-    except VolumeError as error:
-        raise VolumeError(f"{entry.path}: {error}") from error
-    save_volume(result.volume, place, format=asked, dtype=dtype, overwrite=overwrite)
-    return SingleReport(
-        entry=entry,
-        output=place,
-        preview=_draw(source, result, place) if settings.preview else None,
-        dtype=dtype,
-        shape=source.shape,
-        nonfinite_voxels=source.nonfinite_voxels,
-        result=result,
-        weights=checkpoint.name,
-        weights_sha256=checkpoint.sha256,
+    for target in targets:
+        choose_dtype(settings.dtype, target, source)  # refused before anything is written
+    opened = _Opened(
+        entry=entry, source=source, checkpoint=checkpoint, settings=settings, overwrite=overwrite
     )
+    translator = _make_translator(checkpoint, settings)
+    return tuple(
+        opened.translate(
+            translator.to(target.name), place, _share_progress(on_progress, number, len(targets))
+        )
+        for number, (target, place) in enumerate(zip(targets, places, strict=True))
+    )
+
+
+def _format_of(place: Path, settings: TranslationSettings) -> str | None:
+    """The format to write a place in; None where its name says it."""
+    return "dicom" if volume_suffix(place) is None else settings.format
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Opened:
+    """A volume that was read, and all that its translations have in common."""
+
+    entry: VolumeEntry
+    source: Volume
+    checkpoint: Checkpoint
+    settings: TranslationSettings
+    overwrite: bool
+
+    def translate(
+        self,
+        translator: Translator,
+        place: Path,
+        on_progress: Callable[[int, int], None] | None,
+    ) -> SingleReport:
+        """Translate to one target and write that.
+
+        Raises:
+            GalipError: It can't be translated or written.
+        """
+        try:
+            result = translator(self.source, on_progress)
+        except VolumeError as error:
+            raise VolumeError(f"{self.entry.path}: {error}") from error
+        dtype = choose_dtype(self.settings.dtype, result.target, self.source)
+        asked = _format_of(place, self.settings)
+        save_volume(result.volume, place, format=asked, dtype=dtype, overwrite=self.overwrite)
+        preview = None
+        if self.settings.preview:
+            preview = place.with_name(preview_name(place.name))
+            save_preview(self.source, result, preview)
+        return SingleReport(
+            summary=_summarize(result, place),
+            values=self._values(result, place, preview, dtype),
+            warnings=tuple(f"{self.entry.path}: {warning}" for warning in result.warnings),
+        )
+
+    def _values(
+        self, result: Translation, place: Path, preview: Path | None, dtype: str
+    ) -> Mapping[str, Any]:
+        return {
+            "input": str(self.entry.path),
+            "series": self.entry.series,
+            "volume": self.entry.volume,
+            "output": str(place),
+            "preview": None if preview is None else str(preview),
+            "source": None if result.source is None else result.source.name,
+            "target": result.target.name,
+            "caption": result.target.caption,
+            "shape": self.source.shape,
+            "slices": result.slices,
+            "empty_slices": result.empty,
+            "source_window": [result.window.low, result.window.high],
+            "output_window": [result.out_window.low, result.out_window.high],
+            "nonfinite_voxels": self.source.nonfinite_voxels,
+            "planes": name_planes(result.planes),
+            "backend": result.backend,
+            "precision": result.precision,
+            "precision_loss_db": rounded(result.precision_loss, 4),
+            "through_plane_jump": rounded(result.jump, 6),
+            "dtype": dtype,
+            "weights": self.checkpoint.name,
+            "weights_sha256": self.checkpoint.sha256,
+            "version": i2igalip_cli.__version__,
+            "seconds": round(result.seconds, 3),
+            "warnings": result.warnings,
+        }
+
+
+def _summarize(result: Translation, place: Path) -> str:
+    planes = "three planes" if len(result.planes) > 1 else result.planes[0]
+    jump = "" if result.jump is None else f", through-plane jump {result.jump:.4f}"
+    return (
+        f"{place}: {result.target.name}, {result.slices} slices ({result.empty} empty) "
+        f"in {result.seconds:.1f} s; {planes}{jump}"
+    )
+
+
+def _share_progress(
+    on_progress: Callable[[int, int], None] | None, number: int, count: int
+) -> Callable[[int, int], None] | None:
+    """Progress of target `number` (from 0) of `count`, which all take the same slices."""
+    if on_progress is None:
+        return None
+    return lambda done, total: on_progress(number * total + done, count * total)
 
 
 def _keep_source(entry: VolumeEntry, place: Path) -> None:
@@ -167,14 +215,8 @@ def _make_translator(checkpoint: Checkpoint, settings: TranslationSettings) -> T
     said = None
     if settings.caption is not None:
         said = encode_caption(settings.caption, checkpoint, settings.encoder, settings.weights)
-    return Translator(checkpoint, settings.to, settings.source, settings.options, said)
-
-
-def _draw(source: Volume, result: Translation, place: Path) -> Path:
-    """Draw a picture beside an output; where it lies."""
-    picture = place.with_name(preview_name(place.name))
-    save_preview(source, result, picture)
-    return picture
+    first = settings.targets[0]
+    return Translator(checkpoint, first, settings.source, settings.options, said)
 
 
 def _find_entry(path: Path, choice: Choice) -> VolumeEntry:
@@ -196,7 +238,7 @@ def _find_entry(path: Path, choice: Choice) -> VolumeEntry:
     return _only(path, [one.entry for one in usable])
 
 
-def _only(path: Path, entries: "tuple[VolumeEntry, ...] | list[VolumeEntry]") -> VolumeEntry:
+def _only(path: Path, entries: Sequence[VolumeEntry]) -> VolumeEntry:
     if len(entries) > 1:
         named = [
             f"series {entry.describe()}" if entry.series else entry.path.name for entry in entries

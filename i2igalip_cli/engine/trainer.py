@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 import i2igalip_cli
 from i2igalip_cli import hub
 from i2igalip_cli.checkpoints import FILE_NAME, Checkpoint, load_checkpoint, save_checkpoint
-from i2igalip_cli.config import TrainConfig, to_dict
+from i2igalip_cli.config import Plane, TrainConfig, to_dict
 from i2igalip_cli.engine.captions import name_captions
 from i2igalip_cli.engine.dataset import SliceDataset
 from i2igalip_cli.engine.encoders import open_encoder
@@ -309,8 +309,6 @@ class Trainer:
 
     def checkpoint(self) -> Checkpoint:
         """The averaged networks as they stand."""
-        spacings = np.array([shard.spacing_mm for shard in self.data.shards])
-        row, column = np.median(spacings, axis=0).tolist()
         return Checkpoint(
             config=self.config,
             domains=self.domains,
@@ -321,12 +319,25 @@ class Trainer:
                 else None
             ),
             policy=self.index.policy,
-            plane=self.index.plane,
-            spacing_mm=(row, column),
-            provenance={**self.provenance, "step": self.step},
+            crop=self.index.crop,
+            planes=self._spacings(),
+            provenance={
+                **self.provenance,
+                "step": self.step,
+                **({} if self.best is None else {"psnr": self.best}),
+            },
             tensors={name: tensor.cpu().numpy() for name, tensor in self.average.items()},
             name=FILE_NAME,
         )
+
+    def _spacings(self) -> dict[Plane, tuple[float, float]]:
+        """Planes of the slices and the median distances between their rows and columns."""
+        found: dict[Plane, tuple[float, float]] = {}
+        for plane in self.index.planes:
+            of_plane = [shard.spacing_mm for shard in self.data.shards if shard.plane == plane]
+            row, column = np.median(np.array(of_plane), axis=0).tolist()
+            found[plane] = (row, column)
+        return found
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:

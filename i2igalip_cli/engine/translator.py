@@ -1,90 +1,72 @@
-"""Volume -> [0, 1] -> slices -> generator -> slices -> the same grid, the target's scale."""
+"""Volume -> [0, 1] -> foreground -> slices -> generator -> the same grid, the target's scale."""
 
+import copy
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any, overload
 
 import numpy as np
-import numpy.typing as npt
 
 from i2igalip_cli import __version__
-from i2igalip_cli.checkpoints import Checkpoint, load_checkpoint
-from i2igalip_cli.domains import Domain, find_domain
-from i2igalip_cli.engine.backends import BACKENDS, MICRO_BATCH, Backend
-from i2igalip_cli.engine.captions import (
-    FreeCaption,
-    compare_caption,
-    encode_caption,
-    with_caption,
+from i2igalip_cli.checkpoints import Checkpoint
+from i2igalip_cli.domains import find_domain
+from i2igalip_cli.engine.backends import Backend, Precision, make_backend
+from i2igalip_cli.engine.captions import FreeCaption, compare_caption, with_caption
+from i2igalip_cli.engine.planes import Floats, PlaneSlices, choose_planes, fuse, lay_plane
+from i2igalip_cli.engine.precision import LARGEST_LOSS, precision_loss
+from i2igalip_cli.engine.sources import check_modality, judge_volume
+from i2igalip_cli.engine.translation import Translation, TranslationOptions
+from i2igalip_cli.errors import ConfigError
+from i2igalip_cli.evaluation.metrics import through_plane_jump
+from i2igalip_cli.volumes import Derivation, Volume
+from i2igalip_cli.volumes.foreground import Box, find_box
+from i2igalip_cli.volumes.grid import (
+    MAX_SHEAR_DEGREES,
+    resample,
+    shear_degrees,
+    straighten,
 )
-from i2igalip_cli.errors import ConfigError, VolumeError
-from i2igalip_cli.volumes import Derivation, Volume, load_volume
-from i2igalip_cli.volumes.grid import resample, straighten
 from i2igalip_cli.volumes.intensity import IntensityWindow, find_window
-from i2igalip_cli.volumes.slicing import SliceStack, in_plane_spacing
-from i2igalip_cli.volumes.volume import Array
+from i2igalip_cli.volumes.slicing import view_slices
+from i2igalip_cli.volumes.volume import Array, freeze
 
-NEGATIVE_SHARE = 0.01  # of voxels: more is no magnitude image, or not only
-SPACING_TOLERANCE = 1.25  # finer or coarser than training by more than this is worth a warning
-
-
-@dataclass(frozen=True, kw_only=True)
-class TranslationOptions:
-    """How a translation runs; none of these changes its result.
-
-    Attributes:
-        backend: Name in `BACKENDS`.
-        device: Of the backend; None lets it choose.
-        threads: Of the processor; None leaves them as they are.
-        batch_size: Slices between two reports of progress.
-    """
-
-    backend: str = "torch"
-    device: str | None = None
-    threads: int | None = None
-    batch_size: int = 8
-
-    def __post_init__(self) -> None:
-        """Refuse what can't run.
-
-        Raises:
-            ConfigError: An unknown backend, or a number below 1.
-        """
-        if self.backend not in BACKENDS:
-            raise ConfigError(f"unknown backend '{self.backend}': known are {', '.join(BACKENDS)}")
-        for name, number in (("--batch-size", self.batch_size), ("--threads", self.threads)):
-            if number is not None and number < 1:
-                raise ConfigError(f"{name} {number}: at least 1")
+_PROBED = 2  # slices of a volume on which reduced arithmetic is judged
+_UNIT = IntensityWindow(low=0.0, high=1.0)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Translation:
-    """A translated volume and how it came about.
+class _Runner:
+    """The backend of a checkpoint, made at its first use, so that bad volumes cost no model."""
 
-    Attributes:
-        volume: On the source's grid, with its header.
-        target: Domain it was translated to, with the caption that was used.
-        source: Domain it was said to be of; None if nothing was said.
-        window: Intensities of the source that were 0 and 1 to the generator.
-        out_window: Intensities that 0 and 1 of the generator's output became.
-        slices: Slices of the volume.
-        empty: Of these, slices without foreground: they stay empty.
-        seconds: Wall time of the translation.
-        warnings: What the user should know.
-    """
+    def __init__(self, checkpoint: Checkpoint, options: TranslationOptions) -> None:
+        self.checkpoint = checkpoint
+        self.options = options
 
-    volume: Volume
-    target: Domain
-    source: Domain | None
-    window: IntensityWindow
-    out_window: IntensityWindow
-    slices: int
-    empty: int
-    seconds: float
-    warnings: tuple[str, ...]
+    @cached_property
+    def backend(self) -> Backend:
+        return self._make(self.options.precision)
+
+    @cached_property
+    def full(self) -> Backend:
+        """The same in float32, which reduced arithmetic is judged by."""
+        return self._make("float32")
+
+    def news(self) -> tuple[str, ...]:
+        """What happened to the backend since it was asked last."""
+        told = tuple(self.backend.warnings)
+        self.backend.warnings.clear()
+        return told
+
+    def _make(self, precision: Precision) -> Backend:
+        options = self.options
+        return make_backend(
+            self.checkpoint,
+            name=options.backend,
+            device=options.device,
+            threads=options.threads,
+            precision=precision,
+            compile=options.compile,
+        )
 
 
 class Translator:
@@ -100,9 +82,10 @@ class Translator:
     Attributes:
         target: Domain of the results, with the caption that is used.
         source: Domain of the sources, if one was said.
+        planes: In which volumes are translated.
 
     Raises:
-        ConfigError: The checkpoint doesn't know a domain.
+        ConfigError: The checkpoint doesn't know a domain or a plane.
     """
 
     def __init__(
@@ -116,27 +99,34 @@ class Translator:
         self.options = options or TranslationOptions()
         self.target = find_domain(to, checkpoint.domains)
         self.source = None if source is None else find_domain(source, checkpoint.domains)
+        self.planes = choose_planes(checkpoint, self.options.planes)
         self.sha256 = checkpoint.sha256  # a caption makes no other model
-        self._warnings: tuple[str, ...] = ()
-        if checkpoint.limits:
-            self._warnings += (f"{checkpoint.name}: {checkpoint.limits}",)
-        if self.source == self.target:
-            self._warnings += (f"source and target are both {self.target.name}",)
+        self._notes: tuple[str, ...] = ()
         if caption is not None:
-            self._warnings += compare_caption(checkpoint, self.target, caption)
+            self._notes = compare_caption(checkpoint, self.target, caption)
             checkpoint = with_caption(checkpoint, self.target, caption)
             self.target = find_domain(self.target.name, checkpoint.domains)
         self.checkpoint = checkpoint
+        self._runner = _Runner(checkpoint, self.options)
 
-    @cached_property
+    def to(self, target: str) -> "Translator":
+        """The same with another target; both share the backend.
+
+        Raises:
+            ConfigError: The checkpoint doesn't know the domain.
+        """
+        other = copy.copy(self)
+        other.target = find_domain(target, self.checkpoint.domains)
+        return other
+
+    @property
     def backend(self) -> Backend:
-        """What runs the generator; made at its first use, so that bad volumes cost no model.
+        """What runs the generator.
 
         Raises:
             ConfigError: It can't run on this device.
         """
-        options = self.options
-        return BACKENDS[options.backend](self.checkpoint, options.device, options.threads)
+        return self._runner.backend
 
     def __call__(
         self, volume: Volume, on_progress: Callable[[int, int], None] | None = None
@@ -144,34 +134,37 @@ class Translator:
         """Translate a volume.
 
         MR output is in arbitrary units: 1 becomes what was 1 in the source. CT output is in HU.
+        What lies outside the box of the foreground becomes 0 of the generator's range.
 
         Args:
             volume: The source.
             on_progress: Called with (slices done, slices in all).
 
         Raises:
-            ConfigError: The backend can't run on this device.
+            ConfigError: The backend can't run on this device, or its arithmetic costs too much.
             EmptyVolumeError: The volume is constant.
             VolumeError: The volume is of another modality than its domain, or has nothing to scale
                 by.
         """
         began = time.monotonic()
-        _check_modality(volume, self.source, self.checkpoint)
+        check_modality(volume, self.source, self.checkpoint)
         window = find_window(volume.array, self.source, self.checkpoint.policy)
-        unit = volume.with_array(window.to_unit(volume.array))
-        multiple = self.checkpoint.config.generator.side_multiple
-        straight, sheared = straighten(unit)
-        stack = SliceStack.from_volume(straight, self.checkpoint.plane, multiple)
-        filled = np.flatnonzero(stack.slices.any(axis=(1, 2, 3)))
-        result = stack.to_volume(self._translate_slices(stack.slices, filled, on_progress)).array
-        if straight is not unit:
-            result = resample(result, straight.affine, unit.affine, unit.shape)
+        straight, inner, sheared = _straighten(volume, window)
+        box = find_box(straight, inner, self.checkpoint.crop)
+        laid = [lay_plane(straight, inner, box, p, self.checkpoint) for p in self.planes]
+        loss = self._judge_precision(laid[0])
+        result = self._translate(straight, box, laid, on_progress)
+        jump = through_plane_jump(view_slices(result, straight.affine, self.planes[0]))
+        if straight is not volume:
+            result = resample(result, straight.affine, volume.affine, volume.shape)
         out_window = window
         if self.target.window is not None:
             out_window = IntensityWindow(low=self.target.window[0], high=self.target.window[1])
+        slices = len(view_slices(straight.array, straight.affine, self.planes[0]))
+        judged = judge_volume(volume, self.source, self.checkpoint, self.planes)
         return Translation(
             volume=replace(
-                volume.with_array(out_window.from_unit(result)),
+                volume.with_array(freeze(out_window.from_unit(result, out=result))),
                 derivation=self._derivation(),
                 modality=self.target.modality,
             ),
@@ -179,27 +172,77 @@ class Translator:
             source=self.source,
             window=window,
             out_window=out_window,
-            slices=len(stack.slices),
-            empty=len(stack.slices) - len(filled),
+            planes=self.planes,
+            slices=slices,
+            empty=slices - len(laid[0].filled),
+            jump=jump,
+            backend=self.backend.name,
+            precision=self.options.precision,
+            precision_loss=loss,
             seconds=time.monotonic() - began,
-            warnings=_judge_volume(volume, self.source, self.checkpoint) + sheared + self._warnings,
+            warnings=judged + sheared + self._describe() + self._runner.news(),
         )
 
-    def _translate_slices(
+    def _translate(
         self,
-        slices: Array,
-        filled: npt.NDArray[np.intp],
+        volume: Volume,
+        box: Box,
+        laid: list[PlaneSlices],
         on_progress: Callable[[int, int], None] | None,
     ) -> Array:
-        """The slices (N, 1, H, W) of the target; those that aren't filled stay empty."""
-        translated = np.zeros_like(slices)
-        step = -(-self.options.batch_size // MICRO_BATCH) * MICRO_BATCH
-        for start in range(0, len(filled), step):
-            chosen = filled[start : start + step]
-            translated[chosen] = self.backend(slices[chosen], self.source, self.target)
+        """The target in [0, 1] on the volume's grid, 0 outside of the box."""
+        total, done = sum(len(plane.filled) for plane in laid), 0
+
+        def tell(count: int) -> None:
+            nonlocal done
+            done += count
             if on_progress is not None:
-                on_progress(start + len(chosen), len(filled))
-        return translated
+                on_progress(done, total)
+
+        result = np.zeros(volume.shape, np.float32, order="F")
+        # One plane goes straight to its place; of three, half precision spares memory.
+        single = len(laid) == 1
+        parts: list[Floats] = [
+            result[box] if single else np.zeros(result[box].shape, np.float16) for _ in laid
+        ]
+        for plane, slices, part in zip(self.planes, laid, parts, strict=True):
+            out = view_slices(part, volume.affine, plane)
+            slices.translate(self._run, out, self.options.batch_size, tell)
+        if not single:
+            fuse(parts, result[box])
+        return result
+
+    def _run(self, slices: Array) -> Array:
+        return self.backend(slices, self.source, self.target)
+
+    def _judge_precision(self, slices: PlaneSlices) -> float | None:
+        """What reduced arithmetic costs on slices from the middle of a volume, in dB at most.
+
+        Raises:
+            ConfigError: More than is allowed.
+        """
+        precision = self.options.precision
+        if precision == "float32" or slices.filled.size == 0:
+            return None
+        middle = len(slices.filled) // 2
+        probe = slices.read(slices.filled[middle : middle + _PROBED])
+        full = self._runner.full(probe, self.source, self.target)
+        loss = precision_loss(self._run(probe), full, self.checkpoint.psnr)
+        if loss > LARGEST_LOSS:
+            raise ConfigError(
+                f"--precision {precision} costs up to {loss:.2f} dB of PSNR on this volume, more "
+                f"than {LARGEST_LOSS}: leave it at float32"
+            )
+        return loss
+
+    def _describe(self) -> tuple[str, ...]:
+        """What is to be said of every volume."""
+        found: tuple[str, ...] = ()
+        if self.checkpoint.limits:
+            found += (f"{self.checkpoint.name}: {self.checkpoint.limits}",)
+        if self.source is not None and self.source.name == self.target.name:
+            found += (f"source and target are both {self.target.name}",)
+        return found + self._notes
 
     def _derivation(self) -> Derivation:
         return Derivation(
@@ -231,110 +274,15 @@ def translate_volume(
     return Translator(checkpoint, to, source, options, caption)(volume, on_progress)
 
 
-def _check_modality(volume: Volume, source: Domain | None, checkpoint: Checkpoint) -> None:
-    """Refuse a volume whose file says that it is no image of the source's domain.
+def _straighten(
+    volume: Volume, window: IntensityWindow
+) -> tuple[Volume, IntensityWindow, tuple[str, ...]]:
+    """A volume with orthogonal axes, its window, and warnings: the volume itself where it can be.
 
-    CT needs its domain: only that has the window in HU.
+    A sheared one is brought to [0, 1] first, for what lies outside of it must be 0.
     """
-    if volume.modality is None or (source is not None and source.modality == volume.modality):
-        return
-    if source is not None:
-        raise VolumeError(f"a {volume.modality} image, but {source.name} is {source.modality}")
-    if volume.modality == "CT":
-        known = [domain.name for domain in checkpoint.domains if domain.modality == "CT"]
-        way = f"say which with --from {known[0]}" if known else f"{checkpoint.name} knows MR only"
-        raise VolumeError(f"a CT image; {way}")
-
-
-def _judge_volume(volume: Volume, source: Domain | None, checkpoint: Checkpoint) -> tuple[str, ...]:
-    """What may be wrong with a volume as a source for this checkpoint."""
-    found = list(volume.warnings)
-    below = float((volume.array < 0).mean())
-    if below > NEGATIVE_SHARE and (source is None or source.window is None):
-        found.append(
-            f"{below:.0%} of its voxels are below 0 and count as 0; if it is CT, name its domain "
-            "with --from"
-        )
-    if volume.nonfinite_voxels:
-        found.append(f"{volume.nonfinite_voxels} voxels were NaN or infinite; they count as 0")
-    zoom = checkpoint.config.zoom
-    for spacing, trained in zip(
-        in_plane_spacing(volume, checkpoint.plane), checkpoint.spacing_mm, strict=True
-    ):
-        if not trained / zoom / SPACING_TOLERANCE <= spacing <= trained * SPACING_TOLERANCE:
-            found.append(
-                f"pixels of {spacing:.2f} mm, but {checkpoint.name} was trained for "
-                f"{trained / zoom:.2f} to {trained:.2f} mm; expect a worse result"
-            )
-            break
-    return tuple(found)
-
-
-@overload
-def translate(
-    image: npt.NDArray[Any],
-    *,
-    to: str,
-    source: str | None = ...,
-    weights: Checkpoint | str | Path | None = ...,
-    caption: str | None = ...,
-    encoder: str | None = ...,
-    options: TranslationOptions | None = ...,
-    on_progress: Callable[[int, int], None] | None = ...,
-) -> npt.NDArray[np.float32]: ...
-@overload
-def translate(
-    image: Volume | str | Path,
-    *,
-    to: str,
-    source: str | None = ...,
-    weights: Checkpoint | str | Path | None = ...,
-    caption: str | None = ...,
-    encoder: str | None = ...,
-    options: TranslationOptions | None = ...,
-    on_progress: Callable[[int, int], None] | None = ...,
-) -> Volume: ...
-
-
-def translate(
-    image: Volume | npt.NDArray[Any] | str | Path,
-    *,
-    to: str,
-    source: str | None = None,
-    weights: Checkpoint | str | Path | None = None,
-    caption: str | None = None,
-    encoder: str | None = None,
-    options: TranslationOptions | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> Volume | npt.NDArray[np.float32]:
-    """Translate an image into another domain.
-
-    Args:
-        image: A volume, a file, or an array (I, J, K) in RAS+ order at the checkpoint's spacing.
-        to: Target domain, by name (any case) or by its caption.
-        source: Domain of the image; None where the method needn't know.
-        weights: A loaded checkpoint, a file, or a shipped name; None for the shipped default.
-        caption: What the generator attends to in place of the target's own caption.
-        encoder: Where the checkpoint's encoder is found, if not under its own name; only a caption
-            needs it.
-        options: How to run.
-        on_progress: Called with (slices done, slices in all).
-
-    Returns:
-        A volume on the same grid with the same header; an array for an array.
-
-    Raises:
-        GalipError: What is wrong, which value, and the way out.
-    """
-    checkpoint = weights if isinstance(weights, Checkpoint) else load_checkpoint(weights)
-    encoded = None
-    if caption is not None:
-        origin = None if isinstance(weights, Checkpoint) else weights
-        encoded = encode_caption(caption, checkpoint, encoder, origin)
-    if isinstance(image, str | Path):
-        image = load_volume(image)
-    if isinstance(image, Volume):
-        return translate_volume(image, checkpoint, to, source, options, on_progress, encoded).volume
-    volume = Volume(array=np.asarray(image, dtype=np.float32), affine=np.eye(4))
-    result = translate_volume(volume, checkpoint, to, source, options, on_progress, encoded)
-    return np.array(result.volume.array)
+    if shear_degrees(volume.affine) <= MAX_SHEAR_DEGREES:
+        return volume, window, straighten(volume)[1]
+    unit = volume.with_array(freeze(window.to_unit(volume.array)))
+    straight, warnings = straighten(unit)
+    return straight, _UNIT, warnings

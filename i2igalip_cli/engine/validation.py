@@ -95,7 +95,9 @@ class Validator:
             slices = torch.from_numpy(self.data.read([number for number, _, _ in chosen]))
             target = chosen[0][2]
             shown = method.translate(slices.to(device), domains[source], domains[target])
-            truths = self.data.read([partner for _, partner, _ in chosen])
+            truths = self.data.read(
+                [partner for _, partner, _ in chosen], [number for number, _, _ in chosen]
+            )
             for (number, _, _), ours, truth in zip(
                 chosen, shown.float().cpu().numpy(), truths, strict=True
             ):

@@ -8,6 +8,7 @@ from i2igalip_cli.volumes.volume import Array
 
 Mask = npt.NDArray[np.bool_]
 SSIM_SIGMA = 1.5
+FOREGROUND = 0.1  # of the range: what is darker is no tissue whose course could be followed
 SSIM_WINDOW = 11  # pixels: the Gaussian cut at 3.5 sigma
 
 
@@ -69,3 +70,27 @@ def structural_similarity(
         full=True,
     )
     return 100 * float(mean if mask is None else full[mask].mean())
+
+
+def through_plane_jump(slices: Array) -> float | None:
+    """How far slices lie from the mean of their two neighbours, over the foreground.
+
+    A smooth course of anatomy from slice to slice counts nothing, a slice that is brighter or
+    darker than its neighbours, or shows an edge that they don't, counts in full.
+
+    Args:
+        slices: (N, H, W) in [0, 1], in their order.
+
+    Returns:
+        Mean of |s[k] - (s[k - 1] + s[k + 1]) / 2| over the voxels of s[k] above `FOREGROUND`, in
+        [0, 1]; slices beside an empty one are left out. None where nothing is left.
+    """
+    total, count = 0.0, 0
+    filled = [bool(slice_.any()) for slice_ in slices]
+    for k in range(1, len(slices) - 1):
+        inside = slices[k] > FOREGROUND
+        if filled[k - 1] and filled[k + 1] and inside.any():
+            neighbours = (slices[k - 1][inside] + slices[k + 1][inside]) / 2
+            total += float(np.abs(slices[k][inside] - neighbours).sum(dtype=np.float64))
+            count += int(inside.sum())
+    return total / count if count else None

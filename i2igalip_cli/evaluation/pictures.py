@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from i2igalip_cli.errors import GalipError
 from i2igalip_cli.volumes.intensity import IntensityWindow
-from i2igalip_cli.volumes.slicing import SliceStack, in_plane_spacing
+from i2igalip_cli.volumes.slicing import in_plane_spacing, view_slices
 from i2igalip_cli.volumes.volume import Array, Volume
 
 _GAP, _TITLE, _LEFT = 4, 22, 4
@@ -64,15 +64,16 @@ def draw_comparison(
         columns: Title, volume, and the window in which it is shown.
         places: Which slices: 0 the lowest with foreground in the first volume, 1 the highest.
     """
-    stacks = [
-        SliceStack.from_volume(volume.with_array(window.to_unit(volume.array)), "axial").slices
-        for _, volume, window in columns
+    stacks = [view_slices(volume.array, volume.affine) for _, volume, _ in columns]
+    windows = [window for _, _, window in columns]
+    filled = [k for k, slice_ in enumerate(stacks[0]) if windows[0].to_unit(slice_).any()]
+    chosen = [filled[round(place * (len(filled) - 1))] for place in places]
+    rows = [
+        [window.to_unit(stack[k]) for stack, window in zip(stacks, windows, strict=True)]
+        for k in chosen
     ]
-    filled = np.flatnonzero(stacks[0].any(axis=(1, 2, 3)))
-    chosen = [int(filled[round(place * (len(filled) - 1))]) for place in places]
-    rows = [[stack[k, 0] for stack in stacks] for k in chosen]
-    height, width = in_plane_spacing(columns[0][1], "axial")
-    tall = stacks[0].shape[2]
+    height, width = in_plane_spacing(columns[0][1].affine, "axial")
+    tall = stacks[0].shape[1]
     return draw_panel(
         rows,
         [title for title, _, _ in columns],

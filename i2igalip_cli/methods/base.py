@@ -124,6 +124,15 @@ class Method(nn.Module, ABC):
     def translate(self, slices: Tensor, source: Domain | None, target: Domain) -> Tensor:
         """Map slices (N, 1, H, W) in [0, 1] to the target domain; same shape, range and device."""
 
+    def graph(self) -> nn.Module | None:
+        """The whole of `translate` as one module, for other runtimes than torch.
+
+        Returns:
+            Called with slices (N, 1, H, W) in [0, 1], tokens (1, M, C) and the target's row of the
+            table (1,) int64, it gives the translated slices; None where translation isn't one pass.
+        """
+        return None
+
     def autocast(self) -> torch.autocast:
         """The arithmetic that the run asks for."""
         return torch.autocast(

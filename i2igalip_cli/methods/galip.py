@@ -39,6 +39,20 @@ class _Direction:
     target_classes: Tensor
 
 
+class _Graph(nn.Module):
+    """A generator and what `translate` does around it."""
+
+    def __init__(self, generator: nn.Module) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, slices: Tensor, tokens: Tensor, domain: Tensor) -> Tensor:
+        """Translate slices (N, 1, H, W) under tokens (1, M, C) into a domain (1,)."""
+        n = slices.shape[0]
+        translated: Tensor = self.generator(slices, tokens.expand(n, -1, -1), domain.expand(n))
+        return translated.clamp(0, 1)
+
+
 class Galip(Method):
     """The paper's method; arguments as in `Method`."""
 
@@ -93,6 +107,10 @@ class Galip(Method):
         index = self.generator_of[target.name]
         domains = torch.full((len(slices),), index, device=slices.device)
         return self._generate(slices, domains).clamp(0, 1)
+
+    def graph(self) -> nn.Module:
+        """The generator, its caption and its domain the same for all slices."""
+        return _Graph(self.exported["generator"])
 
     def step(self, batch: UnpairedBatch) -> StepReport:
         """Generator step (Eq. 1) and discriminator step (Eq. 3).

@@ -23,10 +23,10 @@ class IntensityWindow:
         cut: Array = np.clip(scaled, 0, 1).astype(np.float32)
         return cut
 
-    def from_unit(self, array: Array) -> Array:
-        """Map [0, 1] to intensities of the window."""
-        scaled = array * np.float32(self.high - self.low) + np.float32(self.low)
-        return scaled.astype(np.float32)
+    def from_unit(self, array: Array, out: Array | None = None) -> Array:
+        """Map [0, 1] to intensities of the window; into `out`, which may be `array` itself."""
+        scaled = np.multiply(array, np.float32(self.high - self.low), out=out, dtype=np.float32)
+        return np.add(scaled, np.float32(self.low), out=scaled)
 
 
 def find_window(array: Array, domain: Domain | None, policy: IntensityPolicy) -> IntensityWindow:

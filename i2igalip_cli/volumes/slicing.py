@@ -1,84 +1,84 @@
-"""A volume as a stack of slices, and exactly back.
+"""A volume as slices, and exactly back.
 
 Slices lie as radiologists see them and as DICOM stores them: the volume's axes are put in LPS
 order by permutation and flips alone (no interpolation, oblique affines keep their nearest
 orientation), columns run to the patient's left (sagittal: posterior) and rows to posterior (coronal
-and sagittal: inferior). Height and width are padded with zeros, centred, to what the generator
-asks.
+and sagittal: inferior). They are a view of the volume: writing to the view of an empty volume puts
+slices back. Height and width are padded with zeros, centred, to what the generator asks.
 """
 
-from dataclasses import dataclass
+from typing import TypeVar
 
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
 from i2igalip_cli.config import Plane
-from i2igalip_cli.errors import VolumeError
-from i2igalip_cli.volumes.volume import Array, Volume
+from i2igalip_cli.volumes.foreground import Box
+from i2igalip_cli.volumes.volume import Array
 
 # Directions of (slice, row, column) in each plane.
 _DIRECTIONS: dict[Plane, str] = {"axial": "SPL", "coronal": "PIL", "sagittal": "LIP"}
+Affine = npt.NDArray[np.float64]
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SliceStack:
-    """The slices of a volume and what puts them back on its grid.
+def view_slices(
+    array: npt.NDArray[_Scalar], affine: Affine, plane: Plane = "axial"
+) -> npt.NDArray[_Scalar]:
+    """The slices of a volume in a plane, without a copy.
 
-    Attributes:
-        slices: (N, 1, H, W) float32, ordered along the plane's normal.
-        volume: The volume they were cut from.
-        plane: Their plane.
+    Args:
+        array: (I, J, K), or a box of a volume.
+        affine: (4, 4) voxel indices to RAS+ mm, any orientation, oblique ones too.
+        plane: Which plane the slices lie in.
+
+    Returns:
+        (N, h, w) view of the array, ordered along the plane's normal.
     """
-
-    slices: Array
-    volume: Volume
-    plane: Plane
-
-    @classmethod
-    def from_volume(cls, volume: Volume, plane: Plane = "axial", multiple: int = 1) -> "SliceStack":
-        """Cut a volume into slices.
-
-        Args:
-            volume: Any orientation, oblique ones too.
-            plane: Which plane the slices lie in.
-            multiple: Height and width are padded to a multiple of this.
-        """
-        turned = nib.orientations.apply_orientation(volume.array, _turn(volume, plane))
-        _, height, width = turned.shape
-        rows, columns = _padding(height, multiple), _padding(width, multiple)
-        padded = np.pad(turned, ((0, 0), rows, columns))  # (N, h, w) -> (N, H, W)
-        return cls(slices=padded[:, None].astype(np.float32), volume=volume, plane=plane)
-
-    def to_volume(self, slices: Array) -> Volume:
-        """Put slices of the same shape on the volume's grid.
-
-        Args:
-            slices: (N, 1, H, W), in the order and orientation of `self.slices`.
-
-        Raises:
-            VolumeError: The shape is another one.
-        """
-        if slices.shape != self.slices.shape:
-            raise VolumeError(f"slices {slices.shape} don't fit the stack {self.slices.shape}")
-        turn = _turn(self.volume, self.plane)
-        source_axes = np.argsort(turn[:, 0])  # of slice, row, column
-        back = np.column_stack([source_axes, turn[source_axes, 1]])
-        height, width = (self.volume.shape[axis] for axis in source_axes[1:])
-        top, left = (
-            (padded - size) // 2
-            for padded, size in zip(slices.shape[2:], (height, width), strict=True)
-        )
-        cut = slices[:, 0, top : top + height, left : left + width]  # (N, 1, H, W) -> (N, h, w)
-        return self.volume.with_array(
-            np.ascontiguousarray(nib.orientations.apply_orientation(cut, back), dtype=np.float32)
-        )
+    turned: npt.NDArray[_Scalar] = nib.orientations.apply_orientation(array, _turn(affine, plane))
+    return turned
 
 
-def _turn(volume: Volume, plane: Plane) -> npt.NDArray[np.float64]:
+def turn_box(box: Box, shape: tuple[int, int, int], affine: Affine, plane: Plane = "axial") -> Box:
+    """A box along I, J, K of a volume of this shape as one along slices, rows and columns."""
+    turned = [slice(0, 0)] * 3
+    for axis, (place, flip) in enumerate(_turn(affine, plane)):
+        start, stop = box[axis].start, box[axis].stop
+        if flip < 0:
+            start, stop = shape[axis] - stop, shape[axis] - start
+        turned[int(place)] = slice(start, stop)
+    first, second, third = turned
+    return first, second, third
+
+
+def pad_slices(slices: Array, multiple: int) -> Array:
+    """Slices (N, h, w) as (N, 1, H, W), with zeros around them up to multiples of `multiple`."""
+    _, height, width = slices.shape
+    rows, columns = _padding(height, multiple), _padding(width, multiple)
+    padded = np.pad(slices, ((0, 0), rows, columns))  # (N, h, w) -> (N, H, W)
+    return padded[:, None].astype(np.float32, copy=False)
+
+
+def cut_padding(slices: Array, height: int, width: int) -> Array:
+    """Undo `pad_slices`: (N, 1, H, W) -> (N, height, width)."""
+    top, left = (
+        (padded - size) // 2 for padded, size in zip(slices.shape[2:], (height, width), strict=True)
+    )
+    return slices[:, 0, top : top + height, left : left + width]
+
+
+def in_plane_spacing(affine: Affine, plane: Plane) -> tuple[float, float]:
+    """Millimetres between rows and between columns of the plane's slices."""
+    _, row, column = np.argsort(_turn(affine, plane)[:, 0])
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    return float(spacing[row]), float(spacing[column])
+
+
+def _turn(affine: Affine, plane: Plane) -> npt.NDArray[np.float64]:
     """Permutation and flips from the volume's axes to (slice, row, column) of the plane."""
     turn: npt.NDArray[np.float64] = nib.orientations.ornt_transform(
-        nib.orientations.io_orientation(volume.affine),
+        nib.orientations.io_orientation(affine),
         nib.orientations.axcodes2ornt(_DIRECTIONS[plane]),
     )
     return turn
@@ -88,9 +88,3 @@ def _padding(size: int, multiple: int) -> tuple[int, int]:
     """Zeros before and after, centred, that bring a size to the next multiple."""
     missing = -size % multiple
     return missing // 2, missing - missing // 2
-
-
-def in_plane_spacing(volume: Volume, plane: Plane) -> tuple[float, float]:
-    """Millimetres between rows and between columns of the plane's slices."""
-    _, row, column = np.argsort(_turn(volume, plane)[:, 0])
-    return volume.spacing_mm[row], volume.spacing_mm[column]

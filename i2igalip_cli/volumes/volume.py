@@ -69,16 +69,18 @@ class Volume:
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Freeze copies of the arrays; refuse what is no scalar volume in patient space.
+        """Freeze the arrays; refuse what is no scalar volume in patient space.
+
+        Intensities that are frozen already are shared, others are copied.
 
         Raises:
             VolumeError: Not three-dimensional, empty, not finite, or a singular affine.
         """
-        array = np.array(self.array, dtype=np.float32)
+        array = self.array if _is_frozen(self.array) else np.array(self.array, dtype=np.float32)
         affine = np.array(self.affine, dtype=np.float64)
         if array.ndim != 3 or array.size == 0:
             raise VolumeError(f"a volume needs three axes with voxels, not shape {array.shape}")
-        if not np.isfinite(array).all():
+        if not _is_finite(array):
             raise VolumeError("a volume holds finite intensities only: replace NaN and infinity")
         if affine.shape != (4, 4) or not np.isfinite(affine).all():
             raise VolumeError(f"an affine is a finite 4 x 4 matrix, not {affine.tolist()}")
@@ -106,3 +108,23 @@ class Volume:
         if array.shape != self.array.shape:
             raise VolumeError(f"shape {array.shape} doesn't fit the grid {self.array.shape}")
         return replace(self, array=array, nonfinite_voxels=0)
+
+
+def freeze(array: Array) -> Array:
+    """Make an array of one's own read-only, so that volumes share it instead of copying it."""
+    array.setflags(write=False)
+    return array
+
+
+def _is_frozen(array: Any) -> bool:  # noqa: ANN401 (people give lists, too)
+    """Whether nobody can change the array: read-only, and no view of one that isn't."""
+    while isinstance(array, np.ndarray) and array.dtype == np.float32 and not array.flags.writeable:
+        if array.base is None:
+            return True
+        array = array.base
+    return False
+
+
+def _is_finite(array: Array) -> bool:
+    """Whether there is no NaN or infinity; the sum tells without a copy, unless it overflows."""
+    return bool(np.isfinite(array.sum(dtype=np.float64)))

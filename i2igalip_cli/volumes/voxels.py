@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from i2igalip_cli.errors import EmptyVolumeError, VolumeError
-from i2igalip_cli.volumes.volume import Array, Volume
+from i2igalip_cli.volumes.volume import Array, Volume, freeze
 
 STORED_TYPES = ("float32", "int16", "uint16", "uint8", "int32")
 
@@ -52,7 +52,7 @@ def make_finite(array: Array) -> tuple[Array, int]:
     """Zero in place of NaN and infinity, and how many voxels that were.
 
     Args:
-        array: (I, J, K) float32; changed in place.
+        array: (I, J, K) float32; changed in place, and frozen.
 
     Raises:
         EmptyVolumeError: No voxel is finite.
@@ -66,7 +66,7 @@ def make_finite(array: Array) -> tuple[Array, int]:
             count += found
     if count == array.size:
         raise EmptyVolumeError(f"none of its {count} voxels is finite")
-    return array, count
+    return freeze(array), count
 
 
 def check_stored_type(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -142,7 +142,7 @@ def test_not_finite_voxels_and_empty_volumes_are_reported(tmp_path) -> None:
     nib.save(nib.Nifti1Image(speck, np.eye(4)), tmp_path / "raw" / "b_T1.nii")
     report = prepare(tmp_path / "raw", tmp_path / "out", PrepareConfig(split=(1, 0, 0)))
     assert any("1 voxels were not finite" in line for line in report.warnings)
-    assert any("b_T1.nii: no slice with foreground" in line for line in report.warnings)
+    assert any("b_T1.nii: no axial slice with foreground" in line for line in report.warnings)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_not_finite_voxels_and_empty_volumes_are_reported(tmp_path) -> None:
         ({"split": (1, 0)}, ConfigError, "three numbers"),
         ({"patterns": {"T1": "*x*"}}, DatasetError, "no volumes fit"),
         ({"patterns": {"T1": "*T1*", "T2": "*T*"}}, DatasetError, "narrow"),
-        ({"plane": "tilted"}, ConfigError, "axial"),
+        ({"planes": ("tilted",)}, ConfigError, "axial"),
     ],
 )
 def test_faults_are_named(raw, tmp_path, arguments, error, message) -> None:
@@ -180,9 +180,12 @@ def test_patterns_from_the_command_line() -> None:
 
 def test_coronal_slices_and_another_percentile(raw, tmp_path) -> None:
     report = prepare(
-        raw, tmp_path / "out", PrepareConfig(plane="coronal"), policy=IntensityPolicy(percentile=90)
+        raw,
+        tmp_path / "out",
+        PrepareConfig(planes=("coronal",)),
+        policy=IntensityPolicy(percentile=90),
     )
-    assert report.index.plane == "coronal"
+    assert report.index.planes == ("coronal",)
     assert report.index.shards[0].shape[1:] == (9, 20)
     assert report.index.shards[0].spacing_mm == pytest.approx((3.0, 1.91), abs=0.02)
 
@@ -204,6 +207,9 @@ def test_datasets_that_are_none_or_damaged_are_refused(dataset, tmp_path) -> Non
         SliceDataset(copy, values["shards"][0]["split"])
     (copy / "index.json").write_text(json.dumps({**values, "format": 9}))
     with pytest.raises(DatasetError, match="newer"):
+        read_index(copy)
+    (copy / "index.json").write_text(json.dumps({**values, "format": 1}))
+    with pytest.raises(DatasetError, match="an older i2igalip; prepare it again"):
         read_index(copy)
     (copy / "index.json").write_text("{")
     with pytest.raises(DatasetError, match="damaged"):

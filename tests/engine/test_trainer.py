@@ -79,7 +79,8 @@ def test_a_run_leaves_log_previews_and_a_checkpoint_that_says_where_from(
     assert loaded.provenance["step"] == 4
     assert len(loaded.provenance["encoder_sha256"]) == 64
     np.testing.assert_allclose(np.linalg.norm(loaded.captions, axis=1), 1, atol=1e-5)
-    assert loaded.spacing_mm == pytest.approx((1.91, 1.91), abs=0.02)
+    assert list(loaded.planes) == ["axial"]
+    assert loaded.planes["axial"] == pytest.approx((1.91, 1.91), abs=0.02)
 
 
 def test_the_checkpoint_holds_the_average_of_the_steps(dataset, encoder_folder, tmp_path) -> None:

@@ -10,7 +10,8 @@ from conftest import OBLIQUE, head, make_checkpoint
 from i2igalip_cli import evaluate, load_checkpoint, load_volume, save_volume, translate
 from i2igalip_cli.domains import DOMAINS, Domain
 from i2igalip_cli.engine.backends import BACKENDS
-from i2igalip_cli.engine.translator import TranslationOptions, translate_volume
+from i2igalip_cli.engine.translation import TranslationOptions
+from i2igalip_cli.engine.translator import translate_volume
 from i2igalip_cli.errors import ConfigError, VolumeError
 from i2igalip_cli.volumes import Volume
 from i2igalip_cli.volumes.grid import orthogonal_grid, resample
@@ -34,7 +35,7 @@ def test_the_result_lies_where_the_source_lies_and_differs_by_target(checkpoint)
 @pytest.mark.parametrize("axes", ["LPS", "RAI", "SPL", "AIR"])
 @pytest.mark.parametrize("plane", ["axial", "coronal"])
 def test_a_reoriented_source_gives_the_reoriented_result(axes, plane) -> None:
-    weights = make_checkpoint(plane=plane)
+    weights = make_checkpoint(planes={plane: (1.9, 1.9)})
     affine = np.diag([2.0, 2.0, 3.0, 1])
     image = nib.Nifti1Image(head(), affine)
     turn = nib.orientations.ornt_transform(

@@ -12,13 +12,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
-from conftest import make_checkpoint
+from conftest import IdentityBackend, make_checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from i2igalip_cli.checkpoints import Checkpoint
 from i2igalip_cli.engine.backends import BACKENDS
-from i2igalip_cli.engine.translator import TranslationOptions, translate_volume
+from i2igalip_cli.engine.translation import TranslationOptions
+from i2igalip_cli.engine.translator import translate_volume
 from i2igalip_cli.volumes import load_volume, save_volume
 
 SHAPE = (5, 7, 4)
@@ -32,16 +33,9 @@ CODES = [(1, 0), (0, 1), (1, 1), (2, 4), (0, 0)]  # qform, sform
 TOLERANCE_MM = 1e-3
 
 
-@pytest.fixture
-def identity(monkeypatch) -> TranslationOptions:
-    """A backend whose generator returns its slices."""
-    monkeypatch.setitem(BACKENDS, "identity", lambda *args: lambda slices, *domains: slices)
-    return TranslationOptions(backend="identity")
-
-
 @functools.cache
 def checkpoint_of(plane: str) -> Checkpoint:
-    return make_checkpoint(plane=plane)
+    return make_checkpoint(planes={plane: (1.9, 1.9)})
 
 
 def oriented(axes: str, angles=(0.0, 0.0, 0.0)) -> np.ndarray:
@@ -185,7 +179,7 @@ def test_a_marker_in_a_sheared_volume_comes_back_to_its_voxel(tmp_path: Path, id
 def test_oblique_volumes_lie_where_their_source_lies(tmp_path_factory, axes, angles, plane) -> None:
     folder = tmp_path_factory.mktemp("oblique")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BACKENDS, "identity", lambda *args: lambda slices, *domains: slices)
+        patch.setitem(BACKENDS, "identity", IdentityBackend)
         options = TranslationOptions(backend="identity")
         affine = oriented(axes, angles)
         source = write_nifti(folder / "in.nii", affine)

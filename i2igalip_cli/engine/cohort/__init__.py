@@ -2,6 +2,6 @@
 
 `places`, `inputs`, `bids` and `items` say what becomes what, `settings` and `shards` how and by
 whom. `claims`, `processes`, `rows` and `ledger` hold who does it and what is done. `run` begins;
-`supervisor` looks after `worker`, a process of its own, in which `pipeline`, `work` and `products`
-do it. `table` sums up.
+`supervisor` looks after `worker`, a process of its own, in which `pipeline`, `work`, `reading` and
+`products` do it. `table` sums up.
 """

@@ -121,6 +121,8 @@ def sidecar(row: Row, source: Path, inside: str) -> str:
         "TargetDomain": row.target,
         "SourceIntensityWindow": row.source_window,
         "OutputIntensityWindow": row.output_window,
+        "SlicePlanes": row.planes,
+        "Precision": row.precision,
     }
     stripped = _source_sidecar(source).get("SkullStripped")
     if isinstance(stripped, bool):

@@ -1,6 +1,10 @@
-"""What a cohort translates and where to: found volumes get the names of their outputs."""
+"""What a cohort translates and where to: each found volume gets an output for each target.
+
+The items of one source lie next to each other, so that whoever works on them reads it once.
+"""
 
 import hashlib
+import itertools
 import os
 import re
 from collections import Counter
@@ -21,10 +25,11 @@ _LONGEST_DESCRIPTION = 60  # of a series in a file name
 
 @dataclass(frozen=True, kw_only=True)
 class CohortItem:
-    """One volume to translate.
+    """One volume to translate to one target.
 
     Attributes:
         entry: Where it lies.
+        target: Name of the target domain.
         output: Path below the output folder.
         format: Of the output, a name in `FORMATS`.
         refusal: Why it can't be used; "" where it can.
@@ -33,6 +38,7 @@ class CohortItem:
     """
 
     entry: VolumeEntry
+    target: str
     output: PurePosixPath
     format: str
     refusal: str = ""
@@ -43,6 +49,13 @@ class CohortItem:
     def key(self) -> str:
         """Its name in the ledger."""
         return key_of(str(self.output))
+
+    @cached_property
+    def origin(self) -> str:
+        """What tells its source from all others: the same for the source's every target."""
+        entry = self.entry
+        names = "\n".join([str(entry.path), entry.series, str(entry.volume), *entry.files])
+        return hashlib.sha256(os.fsencode(names)).hexdigest()[:24]
 
     @property
     def source(self) -> str:
@@ -65,38 +78,57 @@ def key_of(output: str) -> str:
 
 
 def plan_items(
-    found: Iterable[FoundVolume], target: Domain, format_name: str | None = None
+    found: Iterable[FoundVolume], targets: Sequence[Domain], format_name: str | None = None
 ) -> tuple[CohortItem, ...]:
-    """Name the output of each found volume, in the order of these names.
+    """Name the outputs of each found volume, in the order of these names, source by source.
 
     Nothing is written for a refused one: where its name is a usable one's, too, it gives way.
 
     Args:
         found: What was found.
-        target: Domain of the outputs.
+        targets: Domains of the outputs.
         format_name: Of the outputs, a name in `FORMATS`; None keeps that of the source.
 
     Raises:
-        VolumeError: Two volumes that can be used would be written to one path.
+        VolumeError: Two results would be written to one path.
     """
     volumes = tuple(found)
     stems = _stems(volumes)
     items = [
-        _item(one, stem, target, format_name) for one, stem in zip(volumes, stems, strict=True)
+        _item(one, stem, target, format_name)
+        for one, stem in zip(volumes, stems, strict=True)
+        for target in targets
     ]
-    items = _give_way(items)
-    items.sort(key=lambda item: str(item.output))
+    items = _in_order(_give_way(items))
     refuse_twins(items)
     return tuple(items)
+
+
+def _in_order(items: Sequence[CohortItem]) -> list[CohortItem]:
+    """Sources in the order of their first outputs, and the outputs of each in order.
+
+    The order in which targets were asked for is none: shards and resumed runs may have another.
+    """
+    ordered = sorted(items, key=lambda item: str(item.output))
+    places: dict[str, int] = {}
+    for place, item in enumerate(ordered):
+        places.setdefault(item.origin, place)
+    return sorted(ordered, key=lambda item: places[item.origin])
+
+
+def by_source(items: Iterable[CohortItem]) -> list[tuple[CohortItem, ...]]:
+    """Planned items, those of one source together."""
+    return [tuple(group) for _, group in itertools.groupby(items, lambda item: item.origin)]
 
 
 def _give_way(items: Sequence[CohortItem]) -> list[CohortItem]:
     """Rename refused items whose name is another one's, too, in any case of letters."""
     taken = {name for item in items if not item.refusal for name in _folded(item)}
     kept = [item for item in items if not item.refusal]
-    for item in sorted((item for item in items if item.refusal), key=_identity):
-        mark = hashlib.sha256(os.fsencode(_identity(item))).hexdigest()[:8]
-        other = replace(item, output=item.output.with_name(f"{item.output.name}-{mark}"))
+    refused = [item for item in items if item.refusal]
+    for item in sorted(refused, key=lambda item: (str(item.entry.path), item.origin)):
+        name = f"{item.output.name}-{item.origin[:8]}"
+        other = replace(item, output=item.output.with_name(name))
         kept.append(item if taken.isdisjoint(_folded(item)) else other)
         taken |= _folded(kept[-1])
     return kept
@@ -104,11 +136,6 @@ def _give_way(items: Sequence[CohortItem]) -> list[CohortItem]:
 
 def _folded(item: CohortItem) -> set[str]:
     return {str(path).casefold() for path in files_of(Path(item.output))}
-
-
-def _identity(item: CohortItem) -> str:
-    entry = item.entry
-    return "\n".join([str(entry.path), entry.series, str(entry.volume), *entry.files])
 
 
 def refuse_twins(items: Sequence[CohortItem], *, case_blind: bool = False) -> None:
@@ -128,9 +155,8 @@ def refuse_twins(items: Sequence[CohortItem], *, case_blind: bool = False) -> No
             other = takers.setdefault(name, item)
             if other is not item:
                 raise VolumeError(
-                    f"{_origin(other)} and {_origin(item)} would both be written to "
-                    f"{path.as_posix()}; give the folder above them, or translate them into two "
-                    "folders"
+                    f"{_describe_twins(other, item)} would both be written to {path.as_posix()}; "
+                    "give the folder above them, or translate them into two folders"
                 )
 
 
@@ -163,6 +189,7 @@ def _item(one: FoundVolume, stem: str, target: Domain, format_name: str | None) 
         refusal, expected = "it is a synthetic image; name it itself to translate it", True
     return CohortItem(
         entry=one.entry,
+        target=target.name,
         output=one.folder / name,
         format=format_name or source_format(one.entry),
         refusal=refusal,
@@ -205,8 +232,15 @@ def _series_name(entry: VolumeEntry) -> str:
     return "_".join(word for word in ("-".join(filter(None, (number, part))), words) if word)
 
 
-def _origin(item: CohortItem) -> str:
-    """What tells a source from others of its path, too."""
+def _describe_twins(one: CohortItem, other: CohortItem) -> str:
+    """Two items for people: by their sources, or where that is one by their targets."""
+    if one.origin == other.origin:
+        return f"{_describe(one)} to {one.target} and to {other.target}"
+    return f"{_describe(one)} and {_describe(other)}"
+
+
+def _describe(item: CohortItem) -> str:
+    """A source with what tells it from others of its path."""
     if is_dicom(item.entry) or item.entry.volume is not None:
         return f"{item.source} {item.entry.describe()}"
     return item.source

@@ -1,5 +1,6 @@
 """What the supervisor hands to its worker process, and what the worker tells it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,10 +17,10 @@ class Plan:
 
     Attributes:
         out: The output folder.
-        items: What to translate, in this order.
+        items: What to translate, in this order; those of a source follow one another.
         alone: Keys of items that come first and one by one: they may have ended a process.
         settings: How.
-        fingerprint: The settings' part that decides on results.
+        fingerprints: The settings' part that decides on results, by the target's name.
         weights: Name of the checkpoint.
         overwrite: Whether rows older than the run count for nothing.
         began_ns: When the run began, by the clock of the file system.
@@ -33,7 +34,7 @@ class Plan:
     items: tuple[CohortItem, ...]
     alone: frozenset[str] = frozenset()
     settings: TranslationSettings
-    fingerprint: Fingerprint
+    fingerprints: Mapping[str, Fingerprint]
     weights: str
     overwrite: bool
     began_ns: int

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from i2igalip_cli.engine.cohort.bids import sidecar
 from i2igalip_cli.engine.cohort.items import CohortItem
-from i2igalip_cli.engine.cohort.rows import Row, hash_content
+from i2igalip_cli.engine.cohort.rows import Row, hash_content, rounded
 from i2igalip_cli.engine.cohort.settings import TranslationSettings, choose_dtype
 from i2igalip_cli.engine.comparison import preview_name, save_preview
-from i2igalip_cli.engine.translator import Translation
+from i2igalip_cli.engine.translation import Translation
 from i2igalip_cli.volumes import Volume, save_volume, volume_suffix
 from i2igalip_cli.volumes.files import whole_file
 
@@ -65,6 +65,9 @@ def _complete(row: Row, source: Volume, result: Translation, stored: str, conten
         output_window=(result.out_window.low, result.out_window.high),
         nonfinite_voxels=source.nonfinite_voxels,
         stored_dtype=stored,
+        backend=result.backend,
+        precision_loss_db=rounded(result.precision_loss, 4),
+        through_plane_jump=rounded(result.jump, 6),
         warnings=result.warnings,
         seconds=round(result.seconds, 3),
         output_sha256=content,

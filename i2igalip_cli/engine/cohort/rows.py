@@ -1,4 +1,4 @@
-"""One row a volume: what became of it, and everything needed to know whether that still holds."""
+"""One row a volume and target: what became of it, and all that tells whether that still holds."""
 
 import contextlib
 import dataclasses
@@ -21,7 +21,7 @@ Status = Literal["done", "failed", "skipped"]
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What became of a volume.
+    """What became of a volume's translation to a target.
 
     Attributes:
         input: Path of the source as it was found.
@@ -39,6 +39,10 @@ class Row:
         output_window: Intensities that 0 and 1 of its output became.
         nonfinite_voxels: Voxels of the source that were NaN or infinite.
         stored_dtype: Type of the output's voxels.
+        backend: What ran the generator.
+        precision_loss_db: What reduced arithmetic costs at most, in dB of PSNR; None for float32.
+        through_plane_jump: How far slices lie from the mean of their neighbours, in [0, 1]; None
+            where too few have foreground.
         warnings: What the user should know.
         seconds: Wall time of the translation, without reading and writing.
         output_sha256: Hash of the output's content.
@@ -63,6 +67,8 @@ class Row:
     irregular: str
     dtype: str
     format: str
+    precision: str
+    planes: str
     shape: tuple[int, ...] = ()
     spacing_mm: tuple[float, ...] = ()
     slices: int = 0
@@ -71,6 +77,9 @@ class Row:
     output_window: tuple[float, ...] = ()
     nonfinite_voxels: int = 0
     stored_dtype: str = ""
+    backend: str = ""
+    precision_loss_db: float | None = None
+    through_plane_jump: float | None = None
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
     output_sha256: str = ""
@@ -106,6 +115,11 @@ class Row:
         if not isinstance(values, dict) or values.get("status") not in get_args(Status):
             raise ConfigError("a damaged row")
         return from_dict(cls, values)
+
+
+def rounded(value: float | None, digits: int) -> float | None:
+    """A measured figure as rows and reports have it; None where there is none."""
+    return None if value is None else round(value, digits)
 
 
 def identify_input(entry: VolumeEntry) -> str:

@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import getpid
 from pathlib import Path
@@ -13,11 +13,17 @@ from i2igalip_cli.domains import Domain, find_domain
 from i2igalip_cli.engine.cohort.bids import DERIVATIVE, bids_suffix, is_bids, write_descriptions
 from i2igalip_cli.engine.cohort.claims import LEASE_SECONDS
 from i2igalip_cli.engine.cohort.inputs import Choice, find_volumes
-from i2igalip_cli.engine.cohort.items import CohortItem, plan_items, refuse_twins
+from i2igalip_cli.engine.cohort.items import CohortItem, by_source, plan_items, refuse_twins
 from i2igalip_cli.engine.cohort.ledger import Ledger
 from i2igalip_cli.engine.cohort.plan import Plan
 from i2igalip_cli.engine.cohort.rows import Row
-from i2igalip_cli.engine.cohort.settings import Fingerprint, TranslationSettings, check_dtype
+from i2igalip_cli.engine.cohort.settings import (
+    Fingerprint,
+    TranslationSettings,
+    check_dtype,
+    find_targets,
+    take_fingerprints,
+)
 from i2igalip_cli.engine.cohort.shards import Shard, ShardRecord
 from i2igalip_cli.engine.cohort.supervisor import COMMAND, Supervisor
 from i2igalip_cli.engine.cohort.table import TABLE, CohortReport, write_table
@@ -68,16 +74,16 @@ class Beginning:
 
     Attributes:
         ledger: Of the output folder.
-        items: All volumes, those of other shards too.
+        sources: The items of each source, those of other shards too.
         own: Those of this run.
-        fingerprint: The settings' part that decides on results.
+        fingerprints: The settings' part that decides on results, by the target's name.
         weights: Name of the checkpoint.
     """
 
     ledger: Ledger
-    items: tuple[CohortItem, ...]
-    own: tuple[CohortItem, ...]
-    fingerprint: Fingerprint
+    sources: Sequence[Sequence[CohortItem]]
+    own: Sequence[Sequence[CohortItem]]
+    fingerprints: Mapping[str, Fingerprint]
     weights: str
 
 
@@ -92,22 +98,26 @@ def begin_cohort(request: CohortRequest) -> Iterator[Beginning]:
         GalipError: Nothing can start.
     """
     checkpoint = load_checkpoint(request.settings.weights)
-    fingerprint = Fingerprint.of(request.settings, checkpoint)
-    target = find_domain(fingerprint.target, checkpoint.domains)
-    check_dtype(request.settings.dtype, target)
+    fingerprints = take_fingerprints(request.settings, checkpoint)
+    targets = find_targets(request.settings, checkpoint)
+    for target in targets:
+        check_dtype(request.settings.dtype, target)
     name = checkpoint.name
     source = None
     if request.settings.source is not None:
         source = find_domain(request.settings.source, checkpoint.domains)
     del checkpoint  # the worker has its own
     out = _output_folder(request)
-    items = _find_items(request, out, source, target)
+    items = _find_items(request, out, source, targets)
     ledger = Ledger(out, Ledger.name_run(), request.lease)
     try:
         refuse_twins(items, case_blind=ledger.is_case_blind)
-        own = tuple(items if request.shard is None else request.shard.of(items))
-        _refuse_earlier(request, ledger, own, fingerprint)
-        yield Beginning(ledger=ledger, items=items, own=own, fingerprint=fingerprint, weights=name)
+        sources = by_source(items)
+        own = sources if request.shard is None else request.shard.of(sources)
+        _refuse_earlier(request, ledger, own, fingerprints)
+        yield Beginning(
+            ledger=ledger, sources=sources, own=own, fingerprints=fingerprints, weights=name
+        )
     finally:
         ledger.close()
 
@@ -134,13 +144,13 @@ def run_cohort(
         if request.bids is not None:
             write_descriptions(ledger.out, request.bids)
         if request.shard is not None:
-            record = ShardRecord.of(request.shard, [item.key for item in beginning.items])
-            record.write(ledger.state / "shards")
+            keys = [[item.key for item in source] for source in beginning.sources]
+            ShardRecord.of(request.shard, keys).write(ledger.state / "shards")
         plan = Plan(
             out=ledger.out,
-            items=beginning.own,
+            items=tuple(item for source in beginning.own for item in source),
             settings=request.settings,
-            fingerprint=beginning.fingerprint,
+            fingerprints=beginning.fingerprints,
             weights=beginning.weights,
             overwrite=request.overwrite,
             began_ns=ledger.began_ns,
@@ -174,7 +184,8 @@ def _work(
     table = ledger.out / (TABLE if request.shard is None else request.shard.table)
 
     def write() -> tuple[Row, ...]:
-        rows = tuple(row for key in keys if (row := ledger.row(key)) is not None)
+        found = [row for key in keys if (row := ledger.row(key)) is not None]
+        rows = tuple(sorted(found, key=lambda row: row.output))
         # Without shards the table tells of the whole folder, earlier runs' other volumes included.
         write_table(table, ledger.rows() if request.shard is None else rows)
         return rows
@@ -212,7 +223,7 @@ def _output_folder(request: CohortRequest) -> Path:
 
 
 def _find_items(
-    request: CohortRequest, out: Path, source: Domain | None, target: Domain
+    request: CohortRequest, out: Path, source: Domain | None, targets: Sequence[Domain]
 ) -> tuple[CohortItem, ...]:
     if request.bids is not None and request.settings.format == "dicom":
         raise ConfigError("a BIDS derivative holds NIfTI: leave --format dicom out")
@@ -223,17 +234,20 @@ def _find_items(
         out=out,
         bids_source=None if source is None else bids_suffix(source),
     )
-    return plan_items(found, target, request.settings.format)
+    return plan_items(found, targets, request.settings.format)
 
 
 def _refuse_earlier(
-    request: CohortRequest, ledger: Ledger, items: Sequence[CohortItem], fingerprint: Fingerprint
+    request: CohortRequest,
+    ledger: Ledger,
+    sources: Sequence[Sequence[CohortItem]],
+    fingerprints: Mapping[str, Fingerprint],
 ) -> None:
     """Refuse to mix with what an earlier run left, unless it is asked for and fits.
 
     Raises:
         VolumeError: There are rows or outputs and neither `resume` nor `overwrite` was said, or
-            files that no run of this program wrote.
+            files without a row that this version can read.
         ConfigError: The rows are of other settings.
     """
     if request.overwrite:
@@ -242,7 +256,7 @@ def _refuse_earlier(
     foreign: list[CohortItem] = []
     differences: list[str] = []
     statuses: Counter[str] = Counter()
-    for item in items:
+    for item in (item for source in sources for item in source):
         if item.refusal and ledger.row(item.key) is None:
             continue  # nothing will be written to its place
         # In this order: whoever publishes holds a claim until the row is written.
@@ -252,22 +266,23 @@ def _refuse_earlier(
         there += exists
         if row is not None:
             statuses[row.status] += 1
-            differences += filter(None, [ledger.differences(row, item, fingerprint)])
+            different = ledger.differences(row, item, fingerprints[item.target])
+            differences += filter(None, [different])
         elif exists and not claimed and not ledger.may_replace(item.key):
             foreign.append(item)
     if not request.resume and (there or statuses):
         listed = ", ".join(f"{n} {status}" for status, n in sorted(statuses.items())) or "no rows"
         raise VolumeError(
-            f"{ledger.out} holds {there} outputs of these {len(items)} volumes ({listed}); "
+            f"{ledger.out} holds {there} outputs of these {len(sources)} volumes ({listed}); "
             "--resume goes on with them, --overwrite does them again"
         )
     if differences:
         raise ConfigError(
-            f"{ledger.out} holds {len(differences)} volumes of other settings ({differences[0]}); "
+            f"{ledger.out} holds {len(differences)} outputs of other settings ({differences[0]}); "
             "give another -o, or --overwrite"
         )
     if foreign:
         raise VolumeError(
-            f"{len(foreign)} files were there before this program wrote any "
-            f"({ledger.output(foreign[0])} the first); give another -o, or --overwrite"
+            f"{len(foreign)} files are not of this version of the program: they have no row that "
+            f"it can read ({ledger.output(foreign[0])} the first); give another -o, or --overwrite"
         )

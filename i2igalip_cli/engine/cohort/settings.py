@@ -1,12 +1,15 @@
-"""How a cohort is translated, and which part of that makes a result what it is."""
+"""How volumes are translated, and which part of that makes a result what it is."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 
 import numpy as np
 
 from i2igalip_cli.checkpoints import Checkpoint
+from i2igalip_cli.config import Plane
 from i2igalip_cli.domains import Domain, find_domain
-from i2igalip_cli.engine.translator import TranslationOptions
+from i2igalip_cli.engine.planes import choose_planes
+from i2igalip_cli.engine.translation import ALL_PLANES, TranslationOptions
 from i2igalip_cli.errors import ConfigError, VolumeError
 from i2igalip_cli.volumes import FORMATS, Irregular, Volume
 
@@ -18,10 +21,10 @@ class TranslationSettings:
     """What the user asked for, the same for all volumes.
 
     Attributes:
-        to: Target domain, by name or by its caption.
+        targets: Target domains, by name or by caption: a result of each volume for each.
         source: Domain of the sources; None where the method needn't know.
         weights: What the checkpoint is loaded from.
-        caption: What the generator attends to in place of the target's own caption.
+        caption: What the generator attends to in place of the one target's own caption.
         encoder: Where the checkpoint's encoder is found; only a caption needs it.
         irregular: What to do with DICOM slices that make no regular grid.
         format: Name in `FORMATS`; None keeps that of the source.
@@ -30,7 +33,7 @@ class TranslationSettings:
         options: How to run.
     """
 
-    to: str
+    targets: tuple[str, ...]
     source: str | None = None
     weights: str | None = None
     caption: str | None = None
@@ -45,8 +48,17 @@ class TranslationSettings:
         """Refuse what isn't known.
 
         Raises:
-            ConfigError: An unknown format, type or rule.
+            ConfigError: An unknown format, type or rule; no target, one twice, or one caption for
+                several.
         """
+        if not self.targets:
+            raise ConfigError("no target domain: name one with --to")
+        _refuse_twice(self.targets, self.targets)
+        if self.caption is not None and len(self.targets) > 1:
+            raise ConfigError(
+                f"--caption says one target in your words, but --to names {len(self.targets)}: "
+                "translate to each by itself"
+            )
         if self.format is not None and self.format not in FORMATS:
             raise ConfigError(f"unknown format '{self.format}': known are {', '.join(FORMATS)}")
         if self.dtype not in DTYPES:
@@ -69,6 +81,8 @@ class Fingerprint:
         irregular: As in the settings.
         dtype: As in the settings.
         format: As in the settings; "" keeps that of the source.
+        precision: Arithmetic of the generator.
+        planes: Plane that the slices lie in, or "all".
     """
 
     weights_sha256: str
@@ -78,27 +92,8 @@ class Fingerprint:
     irregular: str
     dtype: str
     format: str
-
-    @classmethod
-    def of(cls, settings: TranslationSettings, checkpoint: Checkpoint) -> "Fingerprint":
-        """The fingerprint of settings with the checkpoint they name.
-
-        Raises:
-            ConfigError: The checkpoint doesn't know a domain.
-        """
-        target = find_domain(settings.to, checkpoint.domains)
-        source = None
-        if settings.source is not None:
-            source = find_domain(settings.source, checkpoint.domains)
-        return cls(
-            weights_sha256=checkpoint.sha256,
-            target=target.name,
-            source="" if source is None else source.name,
-            caption=settings.caption or target.caption,
-            irregular=settings.irregular,
-            dtype=settings.dtype,
-            format=settings.format or "",
-        )
+    precision: str
+    planes: str
 
     def differences(self, other: "Fingerprint") -> str:
         """What differs, for people: "caption: 'a' there, 'b' now"; "" for the same."""
@@ -108,6 +103,70 @@ class Fingerprint:
             for one in fields(self)
             if there[one.name] != now[one.name]
         )
+
+
+def take_fingerprints(
+    settings: TranslationSettings, checkpoint: Checkpoint
+) -> Mapping[str, Fingerprint]:
+    """The fingerprints of settings with the checkpoint they name, by the targets' names.
+
+    Raises:
+        ConfigError: The checkpoint doesn't know a domain or a plane, or two targets are one.
+    """
+    source = None
+    if settings.source is not None:
+        source = find_domain(settings.source, checkpoint.domains)
+    planes = name_planes(choose_planes(checkpoint, settings.options.planes))
+    return {
+        target.name: Fingerprint(
+            weights_sha256=checkpoint.sha256,
+            target=target.name,
+            source="" if source is None else source.name,
+            caption=settings.caption or target.caption,
+            irregular=settings.irregular,
+            dtype=settings.dtype,
+            format=settings.format or "",
+            precision=settings.options.precision,
+            planes=planes,
+        )
+        for target in find_targets(settings, checkpoint)
+    }
+
+
+def find_targets(settings: TranslationSettings, checkpoint: Checkpoint) -> tuple[Domain, ...]:
+    """The target domains of settings, in their order.
+
+    Raises:
+        ConfigError: The checkpoint doesn't know one, or two are the same.
+    """
+    found = tuple(find_domain(text, checkpoint.domains) for text in settings.targets)
+    _refuse_twice([domain.name for domain in found], settings.targets)
+    return found
+
+
+def _refuse_twice(names: Sequence[str], said: Sequence[str]) -> None:
+    """Refuse a target that is named twice, in any case of letters.
+
+    Args:
+        names: What the targets are known by.
+        said: What the user wrote for each.
+
+    Raises:
+        ConfigError: It is.
+    """
+    firsts: dict[str, str] = {}
+    for name, text in zip(names, said, strict=True):
+        known = name.strip().casefold()
+        if known in firsts:
+            raise ConfigError(
+                f"--to '{firsts[known]}' and --to '{text}' are one target: name it once"
+            )
+        firsts[known] = text
+
+
+def name_planes(planes: tuple[Plane, ...]) -> str:
+    """Planes in one word, as `--planes` takes it."""
+    return planes[0] if len(planes) == 1 else ALL_PLANES
 
 
 def check_dtype(dtype: str, target: Domain) -> None:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from i2igalip_cli.errors import ConfigError, VolumeError, first_line
 from i2igalip_cli.volumes.files import whole_file
 
-Item = TypeVar("Item")
+Source = TypeVar("Source")
 
 _SLURM = "SLURM_ARRAY_TASK_"
 _RECORD = re.compile(r"(\d+)-of-(\d+)\.json")
@@ -92,9 +92,9 @@ class Shard:
     def _padded(self) -> str:
         return f"{self.index:0{len(str(self.count))}d}-of-{self.count}"
 
-    def of(self, items: Sequence[Item]) -> Sequence[Item]:
-        """Its share: every `count`-th of the items, from `index` on."""
-        return items[self.index :: self.count]
+    def of(self, sources: Sequence[Source]) -> Sequence[Source]:
+        """Its share: every `count`-th of the sources, from `index` on."""
+        return sources[self.index :: self.count]
 
     def __str__(self) -> str:
         return f"{self.index}/{self.count}"
@@ -117,15 +117,17 @@ class ShardRecord:
     keys: tuple[str, ...]
 
     @classmethod
-    def of(cls, shard: Shard, keys: Sequence[str]) -> "ShardRecord":
+    def of(cls, shard: Shard, sources: Sequence[Sequence[str]]) -> "ShardRecord":
         """The record of a shard.
 
         Args:
             shard: Which.
-            keys: Of the items of all shards, in their order.
+            sources: Of each source in order, those of all shards, the keys of its items.
         """
+        keys = [key for source in sources for key in source]
+        own = tuple(key for source in shard.of(sources) for key in source)
         plan = hashlib.sha256("\n".join(keys).encode()).hexdigest()
-        return cls(shard=shard, items=len(keys), plan=plan, keys=tuple(shard.of(keys)))
+        return cls(shard=shard, items=len(keys), plan=plan, keys=own)
 
     def write(self, folder: Path) -> None:
         """Write it into a folder; an older one of the same shard gives way.

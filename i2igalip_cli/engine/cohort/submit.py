@@ -40,7 +40,7 @@ class SubmittedCohort:
 
     Attributes:
         out: The output folder.
-        volumes: How many are to be translated.
+        volumes: How many are to be translated, each to all targets.
         tasks: Of the array.
         array: Number of its job.
         merge: Number of the job that merges the tables.
@@ -92,7 +92,7 @@ def submit_cohort(
     with begin_cohort(request) as beginning:
         _check_caption(request)
         ledger = beginning.ledger
-        tasks = min(submission.jobs, len(beginning.items))
+        tasks = min(submission.jobs, len(beginning.sources))
         shards = [Shard(index, tasks) for index in range(tasks)]
         folder = _make_log_folder(ledger)
         threads = request.settings.options.threads or THREADS
@@ -105,7 +105,7 @@ def submit_cohort(
                 raise
         return SubmittedCohort(
             out=ledger.out,
-            volumes=len(beginning.items),
+            volumes=len(beginning.sources),
             tasks=tasks,
             array=array,
             merge=merge,
@@ -157,7 +157,8 @@ def _setting_aside(
     with `overwrite` all rows. If the block fails, they count again.
     """
     ledger = beginning.ledger
-    items = beginning.items if request.overwrite else ()
+    every = [item for source in beginning.sources for item in source]
+    items = every if request.overwrite else ()
     tables = [ledger.out / shard.table for shard in shards]
     kept = {path: path.read_bytes() for path in tables if path.is_file()}
     try:

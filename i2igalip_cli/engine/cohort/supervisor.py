@@ -1,8 +1,9 @@
 """Looks after the worker's process: a crash costs one volume, not the run.
 
 The volumes at work when a process dies are done again alone, one by one, by a fresh process. One
-that ends its process twice while it is alone gets a failed row. Where several were given up so and
-the next process dies too, with nothing translated in between, it isn't the volumes' fault.
+that ends its process twice while it is alone gets a failed row, for each target that is left. Where
+several were given up so and the next process dies too, with nothing translated in between, it isn't
+the volumes' fault.
 """
 
 import contextlib
@@ -80,8 +81,9 @@ class Supervisor:
         self._on_progress = on_progress or (lambda done, total: None)
         self._on_notice = on_notice or (lambda text: None)
         self._finished: set[str] = set()
-        self._deaths: Counter[str] = Counter()
-        self._given_up = 0  # since the last translation
+        self._origins = {item.key: item.origin for item in plan.items}
+        self._deaths: Counter[str] = Counter()  # by origin
+        self._given_up: set[str] = set()  # origins, since the last translation
 
     @property
     def finished(self) -> int:
@@ -112,10 +114,10 @@ class Supervisor:
                 raise RunFaultError(
                     f"the worker ended before its work ({how}); see {self.plan.log}"
                 )
-            if self._given_up >= GIVEN_UP:
+            if len(self._given_up) >= GIVEN_UP:
                 raise RunFaultError(
-                    f"{self._given_up} volumes in a row ended their process, then another one did "
-                    f"({how}), and none was translated in between; see {self.plan.log}"
+                    f"{len(self._given_up)} volumes in a row ended their process, then another one "
+                    f"did ({how}), and none was translated in between; see {self.plan.log}"
                 )
             suspects = self._judge(life, suspects, how)
 
@@ -123,11 +125,12 @@ class Supervisor:
         return [item.key for item in self.plan.items if item.key not in self._finished]
 
     def _judge(self, life: _Life, suspects: frozenset[str], how: str) -> frozenset[str]:
-        """Who is to be alone next; who ended too many processes while alone gets its row."""
-        self._deaths.update(life.claimed & suspects)
-        suspects = (suspects | life.claimed) - life.finished
+        """Who is to be alone next; who ended too many processes while alone gets its rows."""
+        self._deaths.update({self._origins[key] for key in life.claimed & suspects})
+        suspected = {self._origins[key] for key in suspects | life.claimed}
+        suspects = frozenset(key for key in self._left() if self._origins[key] in suspected)
         for key in sorted(suspects):
-            if self._deaths[key] >= DEATHS and self._give_up(key, how):
+            if self._deaths[self._origins[key]] >= DEATHS and self._give_up(key, how):
                 suspects -= {key}
         return suspects
 
@@ -137,7 +140,7 @@ class Supervisor:
         reason = f"the process died ({how}), {DEATHS} times with this volume alone"
         if not Worker(self.plan, self.ledger, self._ignore, threading.Event()).refuse(item, reason):
             return False
-        self._given_up += 1
+        self._given_up.add(item.origin)
         self._count(key)
         return True
 
@@ -217,7 +220,7 @@ class Supervisor:
             life.finished.add(event.text)
             self._count(event.text)
         elif event.kind == "translated":
-            self._given_up = 0
+            self._given_up.clear()
         elif event.kind == "waits":
             self._on_notice(event.text)
         elif event.kind == "fault":

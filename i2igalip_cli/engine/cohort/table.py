@@ -1,4 +1,4 @@
-"""The summary of a cohort: a table with one row a volume, and what became of how many."""
+"""The summary of a cohort: a table with one row an output, and what became of how many."""
 
 import csv
 import dataclasses
@@ -25,7 +25,7 @@ class CohortReport:
     Attributes:
         out: The output folder.
         table: Its summary.
-        rows: Of the volumes of this run, in order of their outputs.
+        rows: Of the volumes and targets of this run, in order of their outputs.
         seconds: Wall time.
     """
 
@@ -65,6 +65,7 @@ class CohortReport:
             "volumes": [
                 {
                     "input": row.input,
+                    "target": row.target,
                     "output": str(self.out / row.output),
                     "status": row.status,
                     "error": row.error,
@@ -148,6 +149,6 @@ def _refuse_incomplete(out: Path, records: Sequence[ShardRecord]) -> None:
     if len({record.plan for record in records}) > 1:
         sizes = sorted({record.items for record in records})
         raise VolumeError(
-            f"{out}: its shards were given different volumes ({', '.join(map(str, sizes))} in all);"
-            " run all of them again with --resume"
+            f"{out}: its shards were given different volumes or targets ("
+            f"{', '.join(map(str, sizes))} in all); run all of them again with --resume"
         )

@@ -1,4 +1,4 @@
-"""The work on one volume after another: claim, read, translate, write, publish, enter its row.
+"""The work on one item after another: claim, read, translate, write, publish, enter its row.
 
 An error of a volume ends in its own row. Only a fault that would meet every other volume too (a
 full disk, no device, an output folder that is gone) ends the run.
@@ -22,11 +22,13 @@ from i2igalip_cli.engine.cohort.ledger import Ledger, RunFaultError
 from i2igalip_cli.engine.cohort.pipeline import OVERLAP, flow
 from i2igalip_cli.engine.cohort.plan import Event, Plan
 from i2igalip_cli.engine.cohort.products import write_products
+from i2igalip_cli.engine.cohort.reading import SourceReader
 from i2igalip_cli.engine.cohort.rows import Row, Status, identify_input
-from i2igalip_cli.engine.cohort.settings import Fingerprint
-from i2igalip_cli.engine.translator import Translation, Translator
+from i2igalip_cli.engine.cohort.settings import take_fingerprints
+from i2igalip_cli.engine.translation import Translation
+from i2igalip_cli.engine.translator import Translator
 from i2igalip_cli.errors import EmptyVolumeError, GalipError, VolumeError, first_line, one_line
-from i2igalip_cli.volumes import Volume, load_entry
+from i2igalip_cli.volumes import Volume
 
 _LOOK_AGAIN_SECONDS = 0.5  # at what other processes hold
 _SAY_SECONDS = 5.0  # of nothing but waiting, before it is told
@@ -74,7 +76,7 @@ class Worker:
 
     @cached_property
     def translator(self) -> Translator:
-        """Checkpoint and backend, loaded once, when the first volume needs them.
+        """Checkpoint and backend, loaded once for all targets, when the first volume needs them.
 
         Raises:
             RunFaultError: The checkpoint, the caption or the device can't be used.
@@ -93,13 +95,14 @@ class Worker:
     def _make_translator(self) -> Translator:
         settings = self.plan.settings
         checkpoint = load_checkpoint(settings.weights)
-        if Fingerprint.of(settings, checkpoint) != self.plan.fingerprint:
+        if take_fingerprints(settings, checkpoint) != self.plan.fingerprints:
             raise RunFaultError("the checkpoint was changed while the run began; start it again")
         said = None
         if settings.caption is not None:
             args = (settings.caption, checkpoint, settings.encoder, settings.weights)
             said = encode_caption(*args)
-        made = Translator(checkpoint, settings.to, settings.source, settings.options, said)
+        first = settings.targets[0]
+        made = Translator(checkpoint, first, settings.source, settings.options, said)
         _ = made.backend  # what it can't do concerns all volumes
         return made
 
@@ -163,9 +166,10 @@ class Worker:
         return claim is not None
 
     def _pass(self, items: Sequence[CohortItem], slots: int) -> None:
-        flow(items, self._read, self._translate, self._write, slots)
+        reader = SourceReader(self.plan.settings.irregular)
+        flow(items, lambda item: self._read(item, reader), self._translate, self._write, slots)
 
-    def _read(self, item: CohortItem) -> _Job | None:
+    def _read(self, item: CohortItem, reader: SourceReader) -> _Job | None:
         """Claim and read a volume; None if that was all."""
         if self.stop.is_set():
             raise StopWorkError
@@ -191,14 +195,14 @@ class Worker:
             self._end(item, claim, row, "skipped" if item.skipped else "failed", item.refusal)
             return None
         try:
-            source = load_entry(item.entry, self.plan.settings.irregular)
+            source = reader.read(item, row.input_identity)
         except Exception as error:
             self._fail(item, claim, row, error)
             return None
         return _Job(item=item, claim=claim, row=row, source=source)
 
     def _translate(self, job: _Job) -> _Job | None:
-        translator = self.translator
+        translator = self.translator.to(job.item.target)
 
         def look(done: int, total: int) -> None:
             if self.stop.is_set():
@@ -235,8 +239,9 @@ class Worker:
 
     def _begin_row(self, item: CohortItem, claim: Claim) -> Row:
         before = self.ledger.row(item.key)
+        fingerprint = self.plan.fingerprints[item.target]
         if before is not None and self.ledger.is_newer(item.key):
-            different = self.plan.fingerprint.differences(before.fingerprint)
+            different = fingerprint.differences(before.fingerprint)
             if different:
                 raise RunFaultError(
                     f"another run writes to {self.ledger.out} with other settings ({different}); "
@@ -248,7 +253,7 @@ class Worker:
             volume=item.entry.volume,
             output=str(item.output),
             status="failed",
-            **asdict(self.plan.fingerprint),
+            **asdict(fingerprint),
             weights=self.plan.weights,
             input_identity=identify_input(item.entry),
             version=i2igalip_cli.__version__,
@@ -299,7 +304,8 @@ class Worker:
         self._claims.pop(claim.key, None)
 
     def _is_final(self, item: CohortItem) -> bool:
-        return self.ledger.is_final(item, self.plan.fingerprint, overwrite=self.plan.overwrite)
+        fingerprint = self.plan.fingerprints[item.target]
+        return self.ledger.is_final(item, fingerprint, overwrite=self.plan.overwrite)
 
     def _run_fault(self, error: OSError) -> RunFaultError:
         known = self.ledger.run_fault(error)

@@ -26,7 +26,7 @@ from i2igalip_cli.volumes.dicom.series import Part, check_volume, split_series
 from i2igalip_cli.volumes.dicom.stack import Matrix, stack_frames
 from i2igalip_cli.volumes.entry import SYNTHETIC, Irregular, VolumeEntry
 from i2igalip_cli.volumes.formats import volume_suffix
-from i2igalip_cli.volumes.volume import Array, Volume
+from i2igalip_cli.volumes.volume import Array, Volume, freeze
 
 _PIXELS = tuple(Tag(name) for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"))
 
@@ -135,7 +135,7 @@ def _read(entry: VolumeEntry, irregular: Irregular) -> Volume:
     notes = (*entry.notes, *_notes(datasets[0]))
     if not stack.fault:
         return _volume(
-            np.stack(arrays).transpose(2, 1, 0),  # (N, rows, columns) -> (I, J, K)
+            freeze(np.stack(arrays)).transpose(2, 1, 0),  # (N, rows, columns) -> (I, J, K)
             stack.affine,
             DicomHeader(datasets=tuple(datasets), frames=tuple(f.number for f in stack.frames)),
             notes,

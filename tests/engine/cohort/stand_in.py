@@ -20,7 +20,7 @@ from i2igalip_cli.engine.cohort.ledger import Ledger
 from i2igalip_cli.engine.cohort.run import CohortRequest, run_cohort
 from i2igalip_cli.engine.cohort.settings import TranslationSettings
 from i2igalip_cli.engine.cohort.work import Worker
-from i2igalip_cli.engine.translator import TranslationOptions
+from i2igalip_cli.engine.translation import TranslationOptions
 from i2igalip_cli.errors import StoppedError, VolumeError
 from i2igalip_cli.volumes import FORMATS, Volume, VolumeEntry
 
@@ -31,7 +31,13 @@ POISON = (61, 61, 60)  # shape of a volume that breaks the device
 class Negative:
     """A backend: 1 - x."""
 
-    def __init__(self, checkpoint, device=None, threads=None) -> None:
+    name = "negative"
+
+    def __init__(
+        self, checkpoint, device=None, threads=None, precision="float32", compile=False
+    ) -> None:
+        self.precision = precision
+        self.warnings: list[str] = []
         if device == "nosuch":
             from i2igalip_cli.errors import ConfigError
 
@@ -122,7 +128,8 @@ def command(journal: Path) -> tuple[str, ...]:
 def make_request(journal: Path, **changes) -> CohortRequest:
     """A cohort for the stand-in worker; settings and options by their names."""
     options = {"backend": "negative", **changes.pop("options", {})}
-    settings = {"to": "T2", **changes.pop("settings", {})}
+    settings = {"targets": ["T2"], **changes.pop("settings", {})}
+    settings["targets"] = tuple(settings["targets"])  # JSON has lists
     choice = changes.pop("choice", {})
     return CohortRequest(
         settings=TranslationSettings(**settings, options=TranslationOptions(**options)),

@@ -118,10 +118,14 @@ def test_the_real_worker_is_found_from_any_folder(world, monkeypatch, tmp_path) 
     (tmp_path / "nibabel.py").write_text("raise SystemExit(7)")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(stand_in, "command", lambda journal: supervisor.COMMAND)
-    world.run(options={"backend": "torch", "device": "cpu", "threads": 1})
+    options = {"backend": "torch", "device": "cpu", "threads": 1}
+    world.run(options=options)
     from i2igalip_cli import translate
+    from i2igalip_cli.engine.translation import TranslationOptions
 
-    expected = translate(path, to="T2", weights=world.weights)
+    expected = translate(
+        path, to="T2", weights=world.weights, options=TranslationOptions(**options)
+    )
     np.testing.assert_array_equal(load_volume(world.out / "a_T2.nii").array, expected.array)
 
 

@@ -360,9 +360,7 @@ def test_another_volume_of_a_fourth_axis_is_no_resumption(world) -> None:
 def test_a_checkpoint_that_changes_under_the_run_stops_it(world, monkeypatch) -> None:
     world.volume("a.nii")
     load = work.load_checkpoint
-    monkeypatch.setattr(
-        work, "load_checkpoint", lambda weights: make_checkpoint(spacing_mm=(1.0, 1.0), domains=())
-    )
+    monkeypatch.setattr(work, "load_checkpoint", lambda weights: make_checkpoint(domains=()))
     with pytest.raises(GalipError, match="unknown domain 'T2'"):
         world.run()
     other = dataclasses.replace(load(world.weights), captions=np.ones((3, 16), np.float32))
@@ -414,7 +412,7 @@ def test_a_failed_row_of_a_damaged_source_is_no_other_volume(world) -> None:
 
 
 def test_any_error_of_setting_up_is_a_fault_of_the_run(world, monkeypatch) -> None:
-    def broken(self, checkpoint, device=None, threads=None) -> None:
+    def broken(self, checkpoint, *args) -> None:
         raise RuntimeError("CUDA error: out of memory\nwith a second line")
 
     monkeypatch.setattr(stand_in.Negative, "__init__", broken)

@@ -20,6 +20,7 @@ from i2igalip_cli.errors import ConfigError, VolumeError
 from i2igalip_cli.volumes import VolumeEntry, dicom
 
 T2 = DOMAINS["T2"]
+TO_T2 = (T2,)
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -30,7 +31,7 @@ def touch(folder: Path, *names: str) -> None:
 def planned(*inputs: object, format_name: str | None = None, **kwargs) -> list[str]:
     """Outputs of inputs, in order."""
     found = find_volumes([str(path) for path in inputs], **kwargs)
-    return [str(item.output) for item in plan_items(found, T2, format_name)]
+    return [str(item.output) for item in plan_items(found, TO_T2, format_name)]
 
 
 def test_a_folder_is_searched_through_all_levels_without_hidden_ones(tmp_path) -> None:
@@ -97,7 +98,7 @@ def test_an_absent_line_of_a_list_is_a_volume_with_a_fault(tmp_path) -> None:
     touch(tmp_path, "a.nii")
     (tmp_path / "list").write_text("a.nii\nabsent.nii\nnotes.txt\n")
     (tmp_path / "notes.txt").write_text("no volume")
-    items = plan_items(find_volumes([], tmp_path / "list"), T2)
+    items = plan_items(find_volumes([], tmp_path / "list"), TO_T2)
     assert {item.entry.path.name: item.refusal.partition(": ")[2][:24] for item in items} == {
         "a.nii": "",
         "absent.nii": "no such file or folder",
@@ -128,7 +129,7 @@ def test_each_folder_that_is_named_holds_a_volume(tmp_path) -> None:
 
 def test_names_that_differ_in_case_alone_are_refused_where_they_are_one(tmp_path) -> None:
     touch(tmp_path, "a.nii", "A.nii")
-    items = plan_items(find_volumes([str(tmp_path)]), T2)
+    items = plan_items(find_volumes([str(tmp_path)]), TO_T2)
     refuse_twins(items)
     with pytest.raises(VolumeError, match=r"A\.nii and .*a\.nii would both be written"):
         refuse_twins(items, case_blind=True)
@@ -157,9 +158,9 @@ def test_the_format_of_the_output_can_be_asked_for(tmp_path) -> None:
     nib.save(nib.MGHImage(np.ones((3, 3, 3), np.float32), AFFINE), tmp_path / "c.mgz")
     assert planned(tmp_path) == ["a_T2.nii", "b_T2.nii.gz", "c_T2.mgz"]
     found = find_volumes([str(tmp_path)])
-    items = plan_items(found, T2, "nifti")
+    items = plan_items(found, TO_T2, "nifti")
     assert [str(item.output) for item in items][:2] == ["a_T2.nii", "b_T2.nii.gz"]
-    items = plan_items(found, T2, "dicom")
+    items = plan_items(found, TO_T2, "dicom")
     assert [(str(i.output), i.format) for i in items] == [
         (f"{n}_T2", "dicom") for n in ("a", "b", "c")
     ]
@@ -185,7 +186,7 @@ def test_dicom_series_are_mirrored_where_their_files_lie(tmp_path, monkeypatch) 
     )
     monkeypatch.setattr(dicom, "list_volumes", lambda path: entries)
     found = find_volumes([str(root)], out=root / "out")
-    items = plan_items(found, T2)
+    items = plan_items(found, TO_T2)
     assert [str(item.output) for item in items] == [
         "one_T2",
         "study_T2",
@@ -194,13 +195,13 @@ def test_dicom_series_are_mirrored_where_their_files_lie(tmp_path, monkeypatch) 
         "two_2_T1-MPRAGE-ND_T2",
     ]
     assert [(i.refusal, i.skipped) for i in items if i.refusal] == [("three planes", True)]
-    chosen = plan_items(find_volumes([str(root)], choice=Choice(series="*t1*")), T2)
+    chosen = plan_items(find_volumes([str(root)], choice=Choice(series="*t1*")), TO_T2)
     assert [str(item.output) for item in chosen] == ["one_T2", "two_T2"]
-    (named,) = plan_items(find_volumes([str(root)], choice=Choice(series="1")), T2)
+    (named,) = plan_items(find_volumes([str(root)], choice=Choice(series="1")), TO_T2)
     assert (named.refusal, named.skipped) == ("three planes", False), "asked for by name: a failure"
     with pytest.raises(VolumeError, match="no volume found that fits --series 77"):
         find_volumes([str(root)], choice=Choice(series="77"))
-    as_nifti = plan_items(find_volumes([str(root)], choice=Choice(series="9")), T2, "nifti")
+    as_nifti = plan_items(find_volumes([str(root)], choice=Choice(series="9")), TO_T2, "nifti")
     assert [str(item.output) for item in as_nifti] == ["study_T2.nii.gz"]
 
 
@@ -211,7 +212,7 @@ def test_series_of_one_number_and_description_are_told_apart(tmp_path) -> None:
         entry = VolumeEntry(path=path, series=uid, number=3, description="x", files=("f",))
         return FoundVolume(entry=entry, folder=PurePosixPath(), stem="a", named=False)
 
-    items = plan_items([found("1.2/1"), found("1.2/2"), found("1.3"), found("1.4")], T2)
+    items = plan_items([found("1.2/1"), found("1.2/2"), found("1.3"), found("1.4")], TO_T2)
     names = [str(item.output) for item in items]
     assert len(set(names)) == 4
     assert names[0] == "a_3-1_x_T2"
@@ -222,7 +223,7 @@ def test_a_fourth_axis_is_chosen_from(tmp_path) -> None:
     image = nib.Nifti1Image(np.ones((3, 3, 3, 2), np.float32), AFFINE)
     nib.save(image, tmp_path / "4d.nii")
     touch(tmp_path, "3d.nii")
-    (refused,) = [i for i in plan_items(find_volumes([str(tmp_path)]), T2) if i.refusal]
+    (refused,) = [i for i in plan_items(find_volumes([str(tmp_path)]), TO_T2) if i.refusal]
     assert refused.entry.path.name == "4d.nii"
     assert "--volume" in refused.refusal
     assert planned(tmp_path, choice=Choice(volume="all")) == [
@@ -368,7 +369,7 @@ def close(monkeypatch, *folders: Path) -> None:
 
 def refusals(*inputs: object, **kwargs) -> dict[str, tuple[str, bool]]:
     """(reason, skipped) of each refused volume by its output."""
-    items = plan_items(find_volumes([str(path) for path in inputs], **kwargs), T2)
+    items = plan_items(find_volumes([str(path) for path in inputs], **kwargs), TO_T2)
     return {str(item.output): (item.refusal, item.skipped) for item in items if item.refusal}
 
 
@@ -481,7 +482,7 @@ def test_a_refused_volume_gives_way_to_one_that_can_be_used(tmp_path) -> None:
     (tmp_path / "s1" / "t1.nii").write_bytes(b"damaged")
     for order in (("s1", "s2"), ("s2", "s1")):
         paths = [tmp_path / name / "t1.nii" for name in order]
-        items = plan_items(find_volumes([str(path) for path in paths]), T2)
+        items = plan_items(find_volumes([str(path) for path in paths]), TO_T2)
         kept, other = items
         assert (str(kept.output), kept.refusal) == ("t1_T2.nii", "")
         assert str(other.output).startswith("t1_T2.nii-")

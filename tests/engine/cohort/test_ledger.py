@@ -125,7 +125,7 @@ def test_a_damaged_row_is_none(text) -> None:
 def test_what_counts_as_final(world) -> None:
     path = world.volume("a.nii")
     world.run()
-    (item,) = plan_items(find_volumes([str(world.inputs)]), DOMAINS["T2"])
+    (item,) = plan_items(find_volumes([str(world.inputs)]), [DOMAINS["T2"]])
     ledger = Ledger(world.out, "later")
     row = ledger.row(item.key)
     earlier = Ledger(world.out, "earlier", began_ns=0)
@@ -220,7 +220,7 @@ def test_ct_never_goes_to_an_unsigned_type(dtype) -> None:
 @pytest.mark.parametrize("wrong", [{"format": "jpeg"}, {"dtype": "int3"}, {"irregular": "guess"}])
 def test_unknown_settings_are_refused(wrong) -> None:
     with pytest.raises(ConfigError, match="unknown"):
-        TranslationSettings(to="T2", **wrong)
+        TranslationSettings(targets=("T2",), **wrong)
 
 
 def test_every_setting_of_the_fingerprint_is_in_the_row() -> None:

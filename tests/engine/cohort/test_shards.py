@@ -136,7 +136,7 @@ def test_shards_that_saw_other_volumes_are_not_merged(world) -> None:
     world.run(shard=Shard(0, 2))
     world.volume("b.nii")
     world.run(shard=Shard(1, 2), resume=True)
-    with pytest.raises(VolumeError, match=r"different volumes \(2, 3 in all\)"):
+    with pytest.raises(VolumeError, match=r"different volumes or targets \(2, 3 in all\)"):
         merge_tables(world.out)
 
 

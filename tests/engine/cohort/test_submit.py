@@ -165,8 +165,8 @@ def test_the_jobs_do_what_was_typed(submit, program, tmp_path) -> None:
         typed = arguments(job_command(out, f"{ARRAY}_{index}"))
         assert typed == [
             *("translate", "--resume", f"--shard={index}/2", "--threads=4"),
-            *("--to=T2", "--from=T1", "--output=my out", "--weights=tiny.safetensors"),
-            *("--preview", "--", "in"),
+            *("--to=T2", "--from=T1", "--output=my out", "--preview"),
+            *("--weights=tiny.safetensors", "--", "in"),
         ]
         assert program(*typed).code == code
     merge = arguments(job_command(out, MERGE))
@@ -175,6 +175,19 @@ def test_the_jobs_do_what_was_typed(submit, program, tmp_path) -> None:
     assert [row["status"] for row in table(out)] == ["done"] * 3 + ["failed"]
     expected = {f"{number}_T2{end}" for number in range(3) for end in (".nii", "_preview.png")}
     assert set(outputs(out)) == expected
+
+
+def test_a_volumes_targets_are_one_tasks(submit, program, tmp_path) -> None:
+    write_volumes(tmp_path, 3)
+    result = submit("--to", "PD", "--jobs", 5)
+    assert "out: 3 volumes in 3 tasks of job 41" in result.out, "no more than there are volumes"
+    for index in range(3):
+        typed = arguments(job_command(tmp_path / "out", f"{ARRAY}_{index}"))
+        assert [word for word in typed if word.startswith("--to")] == ["--to=T2", "--to=PD"]
+        assert program(*typed).code == 0
+    assert program(*arguments(job_command(tmp_path / "out", MERGE))).code == 0
+    shards = {row["output"]: row["shard"] for row in table(tmp_path / "out")}
+    assert shards == {f"{n}_{target}.nii": f"{n}/3" for n in range(3) for target in ("PD", "T2")}
 
 
 def test_json_and_the_command_that_goes_on(submit, program, kept, tmp_path) -> None:

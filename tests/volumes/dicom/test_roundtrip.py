@@ -18,27 +18,11 @@ from volumes.dicom.series_maker import affine_of, make_series, oblique
 from volumes.dicom.test_reader import AXES, FLIP, load
 
 from i2igalip_cli import save_volume
-from i2igalip_cli.engine.backends import BACKENDS
-from i2igalip_cli.engine.translator import TranslationOptions, translate_volume
+from i2igalip_cli.engine.translation import TranslationOptions
+from i2igalip_cli.engine.translator import translate_volume
 from i2igalip_cli.volumes import Volume
 
 SHAPE, MARKER = (12, 10, 5), (9, 2, 3)
-
-
-class Identity:
-    """A generator that changes nothing: what moves a voxel then is a fault."""
-
-    def __init__(self, *_) -> None:
-        pass
-
-    def __call__(self, slices, source, target):
-        return slices
-
-
-@pytest.fixture
-def identity(monkeypatch) -> TranslationOptions:
-    monkeypatch.setitem(BACKENDS, "identity", Identity)
-    return TranslationOptions(backend="identity")
 
 
 def stored_head() -> np.ndarray:

@@ -1,0 +1,66 @@
+"""What a volume is worth as a source for a checkpoint: refusals and warnings."""
+
+from i2igalip_cli.checkpoints import Checkpoint
+from i2igalip_cli.config import Plane
+from i2igalip_cli.domains import Domain
+from i2igalip_cli.errors import VolumeError
+from i2igalip_cli.volumes import Volume
+from i2igalip_cli.volumes.slicing import in_plane_spacing
+
+NEGATIVE_SHARE = 0.01  # of voxels: more is no magnitude image, or not only
+SPACING_TOLERANCE = 1.25  # finer or coarser than training by more than this is worth a warning
+
+
+def check_modality(volume: Volume, source: Domain | None, checkpoint: Checkpoint) -> None:
+    """Refuse a volume whose file says that it is no image of the source's domain.
+
+    CT needs its domain: only that has the window in HU.
+
+    Raises:
+        VolumeError: It is of another modality.
+    """
+    if volume.modality is None or (source is not None and source.modality == volume.modality):
+        return
+    if source is not None:
+        raise VolumeError(f"a {volume.modality} image, but {source.name} is {source.modality}")
+    if volume.modality == "CT":
+        known = [domain.name for domain in checkpoint.domains if domain.modality == "CT"]
+        way = f"say which with --from {known[0]}" if known else f"{checkpoint.name} knows MR only"
+        raise VolumeError(f"a CT image; {way}")
+
+
+def judge_volume(
+    volume: Volume, source: Domain | None, checkpoint: Checkpoint, planes: tuple[Plane, ...]
+) -> tuple[str, ...]:
+    """What may be wrong with a volume as a source, a line each.
+
+    Args:
+        volume: As it was read.
+        source: What it is said to be.
+        checkpoint: What translates it.
+        planes: In which of its planes.
+    """
+    found = list(volume.warnings)
+    if (source is None or source.window is None) and volume.array.min() < 0:
+        below = float((volume.array < 0).mean())
+        if below > NEGATIVE_SHARE:
+            found.append(
+                f"{below:.0%} of its voxels are below 0 and count as 0; if it is CT, name its "
+                "domain with --from"
+            )
+    if volume.nonfinite_voxels:
+        found.append(f"{volume.nonfinite_voxels} voxels were NaN or infinite; they count as 0")
+    for plane in planes:
+        found.extend(_judge_spacing(volume, checkpoint, plane))
+    return tuple(found)
+
+
+def _judge_spacing(volume: Volume, checkpoint: Checkpoint, plane: Plane) -> list[str]:
+    zoom = checkpoint.config.zoom
+    pairs = zip(in_plane_spacing(volume.affine, plane), checkpoint.planes[plane], strict=True)
+    return [
+        f"{plane} pixels of {spacing:.2f} mm, but {checkpoint.name} was trained for "
+        f"{trained / zoom:.2f} to {trained:.2f} mm; expect a worse result"
+        for spacing, trained in pairs
+        if not trained / zoom / SPACING_TOLERANCE <= spacing <= trained * SPACING_TOLERANCE
+    ][:1]
