@@ -2,8 +2,8 @@
 
     python examples/compare_planes.py SIMULATED [--weights FILE] [--subjects N]
 
-SIMULATED is what simulate_brains.py wrote. Test subjects are translated in axial slices alone and in
-all three planes, fused by the median. The jump is how far a slice lies from the mean of its two
+SIMULATED is what simulate_brains.py wrote. Test subjects are translated in axial slices alone and
+in all three planes, fused by the median. The jump is how far a slice lies from the mean of its two
 neighbours (`through_plane_jump`), in percent of the intensity range; that of the real image of the
 target, its noise included, stands beside.
 """

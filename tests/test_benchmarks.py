@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -84,9 +85,12 @@ def test_the_work_of_the_generator_is_that_of_its_layers(machine) -> None:
 
 @pytest.fixture(scope="module")
 def translation(tmp_path_factory) -> dict:
-    out = tmp_path_factory.mktemp("translation") / "report.json"
+    folder = tmp_path_factory.mktemp("translation")
+    out, environment = folder / "report.json", {**os.environ, "HF_HOME": str(folder / "cache")}
     command = [sys.executable, BENCHMARKS / "translate.py", "--size", "small", "--repeats", "1"]
-    done = subprocess.run([*command, "--json", out], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, "--json", out], check=True, capture_output=True, text=True, env=environment
+    )
     assert "Each step switched on in turn" in done.stdout
     return json.loads(out.read_text())
 

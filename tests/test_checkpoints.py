@@ -72,7 +72,9 @@ def test_a_damaged_description_is_refused(checkpoint_file) -> None:
         load_checkpoint(checkpoint_file)
 
 
-def test_a_checkpoint_from_before_crops_and_planes_keeps_whole_axial_frames(checkpoint_file) -> None:
+def test_a_checkpoint_from_before_crops_and_planes_keeps_whole_axial_frames(
+    checkpoint_file,
+) -> None:
     def age(record, tensors) -> None:
         record.update(format=1, plane="axial", spacing_mm=[1.9, 1.8])
         del record["crop"], record["planes"]

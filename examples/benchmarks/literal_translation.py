@@ -5,7 +5,8 @@
 It is what `translate.py` measures ours against. For each axial slice the caption goes through the
 text tower and the whole frame through the generator: PyTorch as it is, one slice at a time, with
 the threads that it takes by itself. Only every so-maniest slice is translated, and put in the place
-of those up to the next; JSON tells the seconds of each.
+of those up to the next; JSON tells the seconds of each. A frame (top, left, height, width) cuts the
+slices.
 """
 
 import argparse
@@ -76,6 +77,7 @@ def main() -> None:
         parser.add_argument(name, type=Path)
     parser.add_argument("--to", default="T2")
     parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--frame", type=int, nargs=4)
     options = parser.parse_args()
 
     image = nib.load(options.volume)
@@ -86,6 +88,10 @@ def main() -> None:
     translate = LiteralTranslator(checkpoint, options.text_tower, target)
     result = np.zeros_like(array)
     slices, out = (view_slices(one, image.affine) for one in (window.to_unit(array), result))
+    if options.frame is not None:
+        top, left, height, width = options.frame
+        inside = np.s_[:, top : top + height, left : left + width]
+        slices, out = slices[inside], out[inside]
 
     captions, generated = [], []
     for number in range(0, len(slices), options.every):

@@ -12,8 +12,6 @@ from transformers import BertConfig, BertModel
 from i2igalip_cli.checkpoints import FILE_NAME, Checkpoint, load_checkpoint, save_checkpoint
 from i2igalip_cli.config import CropPolicy, GeneratorConfig, IntensityPolicy, TrainConfig
 from i2igalip_cli.domains import DOMAINS, Domain
-from i2igalip_cli.engine.backends.onnx_model import FILE_NAME as GRAPH_NAME
-from i2igalip_cli.engine.backends.onnx_model import make_graph
 from i2igalip_cli.networks.unet import Generator
 from i2igalip_cli.volumes import Volume, save_volume
 from i2igalip_cli.volumes.grid import resample
@@ -170,12 +168,6 @@ def save_random_checkpoint(
     )
     save_checkpoint(checkpoint, folder / FILE_NAME)
     return load_checkpoint(folder / FILE_NAME)
-
-
-def save_graph(checkpoint: Checkpoint) -> None:
-    """Make the ONNX graph beside a checkpoint's file, as a shipped one has it."""
-    assert checkpoint.path is not None
-    checkpoint.path.with_name(GRAPH_NAME).write_bytes(make_graph(checkpoint))
 
 
 def _random_state(config: GeneratorConfig) -> dict[str, torch.Tensor]:

@@ -40,7 +40,7 @@ def show_speed(found: Figures) -> None:
         f"\nVolume {shape}, box {found['box']} (slices, rows, columns), generator's slices "
         f"{cropped}; {found['filled_slices']} of {found['shape'][2]} slices have foreground\n"
         f"Generator: {flop['whole'] / 1e9:.1f} GFLOP a whole slice, {flop['cropped'] / 1e9:.1f} "
-        f"cropped; its ONNX graph was made once in {found['graph_seconds']:.1f} s\n"
+        f"cropped; its ONNX graph was {'made' if found['graph_made'] else 'found'} in {found['graph_seconds']:.1f} s\n"
         f"Literal loop: {loop['seconds']:.1f} s = start {loop['start_seconds']:.1f} + "
         f"{found['shape'][2]} slices of {1000 * loop['slice_seconds']:.0f} ms (caption "
         f"{1000 * loop['caption_seconds']:.0f}, generator {1000 * loop['generator_seconds']:.0f}; "
@@ -63,6 +63,8 @@ def show_speed(found: Figures) -> None:
         ],
     )
     _show_timings(found["timings"])
+    for name, why in found["left_out"].items():
+        console.print(f"Left out: {name}: {why}")
     for best in found["fastest"]:
         console.print(
             f"Fastest at {' x '.join(map(str, best['size']))} in {best['precision']}: "

@@ -11,7 +11,6 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
-from literal_translation import LiteralTranslator
 from machine import CommandError, Cost, count_flop, matrix_rate, run_watched, translate_words
 from translation_inputs import (
     BRAIN,
@@ -19,15 +18,15 @@ from translation_inputs import (
     Sizes,
     embed_captions,
     lay_template,
-    save_graph,
     save_int16,
     save_random_checkpoint,
     save_text_tower,
 )
-from translation_ways import PRECISIONS, Timing, find_fastest, list_ways, measure
+from translation_ways import PRECISIONS, Timing, find_fastest, find_refusals, list_ways, measure
 
 from i2igalip_cli.checkpoints import FILE_NAME, Checkpoint
 from i2igalip_cli.domains import Domain
+from i2igalip_cli.engine.backends.onnx_model import find_model
 from i2igalip_cli.engine.planes import lay_plane
 from i2igalip_cli.volumes import load_volume
 from i2igalip_cli.volumes.foreground import find_box
@@ -52,15 +51,17 @@ class Case:
 
     Attributes:
         folder: Holds the volume, the checkpoint's folder `model` and the text tower's, `text`.
-        checkpoint: Has an ONNX graph beside it.
+        checkpoint: Its ONNX graph is there.
         target: Where to.
         window: Of the volume.
         fields: Some slices with foreground, (N, 1, H, W): "whole" frames, and "cropped" to the box.
+        frame: Where the cropped ones lie in the whole ones: top, left, height, width.
         numbers: Which slices of the volume they are, (N,).
         slices: Of the volume.
         filled: Of these, how many have foreground.
         box: Of the foreground: slices, rows, columns.
-        graph_seconds: What making the ONNX graph took.
+        graph_seconds: What having the ONNX graph took, once.
+        graph_made: Whether it had to be made; otherwise it shipped or lay in the cache.
     """
 
     folder: Path
@@ -68,11 +69,13 @@ class Case:
     target: Domain
     window: IntensityWindow
     fields: dict[str, Array]
+    frame: tuple[int, int, int, int]
     numbers: npt.NDArray[np.intp]
     slices: int
     filled: int
     box: tuple[int, int, int]
     graph_seconds: float
+    graph_made: bool
 
     @property
     def volume(self) -> Path:
@@ -94,8 +97,9 @@ def make_case(sizes: Sizes, folder: Path, threads: int) -> Case:
     tower = save_text_tower(sizes, folder / "text")
     captions = embed_captions(tower, BRAIN, sizes.generator.context)
     checkpoint = save_random_checkpoint(folder / "model", sizes.generator, BRAIN, captions)
+    told: list[str] = []
     began = time.perf_counter()
-    save_graph(checkpoint)
+    find_model(checkpoint, told)
     graph_seconds = time.perf_counter() - began
 
     volume = load_volume(save_int16(lay_template(sizes), folder / "brain.nii.gz"))
@@ -103,31 +107,43 @@ def make_case(sizes: Sizes, folder: Path, threads: int) -> Case:
     box = find_box(volume, window, checkpoint.crop)
     laid = lay_plane(volume, window, box, "axial", checkpoint)
     frames = view_slices(volume.array, volume.affine)
-    first = turn_box(box, volume.shape, volume.affine)[0].start
+    turned = turn_box(box, volume.shape, volume.affine)
+    first = turned[0].start
     own = laid.filled[(first + laid.filled) % sizes.every == 0]  # the literal loop has them, too
     count = threads * -(-MEASURED // threads)
     chosen = own[np.linspace(0, len(own) - 1, count).round().astype(int)]
     whole = pad_slices(window.to_unit(frames[first + chosen]), laid.multiple)
+    cropped = laid.read(chosen)
+    height, width = cropped.shape[2:]
     return Case(
         folder=folder,
         checkpoint=checkpoint,
         target=checkpoint.domains[1],
         window=window,
-        fields={"whole": whole, "cropped": laid.read(chosen)},
+        fields={"whole": whole, "cropped": cropped},
+        frame=(
+            min(turned[1].start, frames.shape[1] - height),
+            min(turned[2].start, frames.shape[2] - width),
+            height,
+            width,
+        ),
         numbers=first + chosen,
         slices=len(frames),
         filled=len(laid.filled),
         box=laid.source.shape,
         graph_seconds=graph_seconds,
+        graph_made=bool(told),
     )
 
 
-def run_literal(case: Case, every: int, threads: int) -> dict[str, object]:
+def run_literal(
+    case: Case, out: Path, every: int, threads: int, *options: object
+) -> dict[str, object]:
     """The literal loop in a process of its own; what it told, and its time for all slices."""
-    out, told = case.folder / "literal.nii.gz", case.folder / "literal.json"
+    told = case.folder / "literal.json"
     places = (case.volume, case.weights, case.folder / "text", out, told)
     before = matrix_rate(threads)
-    cost = run_watched([sys.executable, LITERAL, *places, "--every", every])
+    cost = run_watched([sys.executable, LITERAL, *places, "--every", every, *options])
     found = json.loads(told.read_text())
     timed = [sum(pair) for pair in zip(found["captions"], found["generated"], strict=True)]
     mean = statistics.mean(timed[1:])  # the first one warms up
@@ -146,18 +162,22 @@ def run_literal(case: Case, every: int, threads: int) -> dict[str, object]:
     }
 
 
-def compare_literal(case: Case, ours: Array) -> float:
+def compare_literal(case: Case, out: Path, ours: Array) -> float:
     """Largest difference between whole frames of ours and the literal loop's file.
 
     As a share of the range of those slices: equal constants would give no number.
     """
-    image = nib.load(case.folder / "literal.nii.gz")
+    image = nib.load(out)
     written = view_slices(image.get_fdata(dtype=np.float32), image.affine)[case.numbers]
     return float(np.abs(case.window.from_unit(ours[:, 0]) - written).max() / np.ptp(written))
 
 
 def list_steps(
-    case: Case, literal: dict[str, object], timings: list[Timing], threads: int
+    case: Case,
+    literal: dict[str, object],
+    cropped: dict[str, object],
+    timings: list[Timing],
+    threads: int,
 ) -> list[dict[str, object]]:
     """One change a line, from the literal loop to the fastest backend."""
     found = {
@@ -165,12 +185,12 @@ def list_steps(
         for timing in timings
         if timing.threads == threads
     }
-    eager = found["literal", "whole", "float32"]
+    eager = literal["generator_seconds"]
     lines = [
         ("literal loop", literal["slice_seconds"], case.slices),
         ("caption once", eager, case.slices),
         ("empty slices skipped", eager, case.filled),
-        ("cropped to the foreground", found["literal", "cropped", "float32"], case.filled),
+        ("cropped to the foreground", cropped["generator_seconds"], case.filled),
     ]
     lines += [
         (text, found[name, "cropped", precision], case.filled)
@@ -211,9 +231,11 @@ def measure_speed(setting: Setting) -> dict[str, object]:
     """The literal loop, every backend, and the command with the default and the fastest ones."""
     sizes, threads, repeats = setting.sizes, setting.threads, setting.repeats
     case = make_case(sizes, setting.folder, threads)
-    loop = run_literal(case, sizes.every, threads)
-    literal = LiteralTranslator(case.checkpoint, case.folder / "text", case.target)
-    ways = list_ways(case.checkpoint, case.target, literal, case.fields, threads)
+    out, aside = case.folder / "literal.nii.gz", case.folder / "cropped.nii.gz"
+    loop = run_literal(case, out, sizes.every, threads)
+    cropped = run_literal(case, aside, 2 * sizes.every, threads, "--frame", *case.frame)
+    refusals = find_refusals(case.checkpoint, case.fields)
+    ways = list_ways(case.checkpoint, case.target, case.fields, threads, refusals)
     default = next(way for way in ways if way.name == DEFAULT and way.field == "whole")
     timings = measure(ways, repeats, case.checkpoint.psnr)
     fastest = [
@@ -239,9 +261,14 @@ def measure_speed(setting: Setting) -> dict[str, object]:
         "filled_slices": case.filled,
         "flop": {field: case.count_flop(field) for field in case.fields},
         "graph_seconds": case.graph_seconds,
+        "graph_made": case.graph_made,
         "literal": loop,
-        "literal_difference": compare_literal(case, default.run(default.slices)),
-        "steps": list_steps(case, loop, timings, threads),
+        "literal_difference": compare_literal(case, out, default.run(default.slices)),
+        "literal_cropped": cropped,
+        "steps": list_steps(case, loop, cropped, timings, threads),
+        "left_out": {
+            f"{name}, {precision}": why for (name, precision), why in refusals.items() if why
+        },
         "timings": [asdict(timing) for timing in timings],
         "fastest": [asdict(timing) for timing in fastest],
         "program": runs,

@@ -1,23 +1,24 @@
 """The time of a slice: every backend, arithmetic and field of view beside the matrix rate."""
 
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 
-import numpy as np
-from literal_translation import LiteralTranslator
 from machine import count_flop, matrix_rate
 
 from i2igalip_cli.checkpoints import Checkpoint
 from i2igalip_cli.domains import Domain
 from i2igalip_cli.engine.backends import BACKENDS, Precision, make_backend
 from i2igalip_cli.engine.precision import precision_loss
-from i2igalip_cli.errors import ConfigError
 from i2igalip_cli.volumes.volume import Array
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
+TRY = Path(__file__).with_name("try_backend.py")
 Run = Callable[[Array], Array]
 
 
@@ -26,7 +27,7 @@ class Way:
     """One way to run the generator on slices.
 
     Attributes:
-        name: Of a backend, or "literal".
+        name: Of a backend.
         field: Of view: "whole" or "cropped".
         threads: Of the processor.
         precision: The arithmetic.
@@ -74,26 +75,19 @@ class Timing:
 def list_ways(
     checkpoint: Checkpoint,
     target: Domain,
-    literal: LiteralTranslator,
     fields: dict[str, Array],
     threads: int,
+    refusals: dict[tuple[str, Precision], str],
 ) -> list[Way]:
     """All that can be measured here, warmed up.
 
     Args:
         checkpoint: What the backends run.
         target: Where to.
-        literal: The literal loop; its caption is encoded once.
         fields: Slices (N, 1, H, W) by field of view.
         threads: Of the processor; backends are also measured on one.
+        refusals: From `find_refusals`.
     """
-    caption = literal.encode()
-
-    def run_literal(slices: Array) -> Array:
-        return np.stack([literal.generate(one[0], caption)[None] for one in slices])
-
-    runs = [("literal", threads, "float32", run_literal)]
-    runs += _list_backends(checkpoint, target, threads)
     ways = [
         Way(
             name=name,
@@ -104,25 +98,46 @@ def list_ways(
             slices=slices,
             flop=count_flop(checkpoint.config.generator, *slices.shape[2:]),
         )
-        for (name, count, precision, run), (field, slices) in product(runs, fields.items())
+        for (name, count, precision, run), (field, slices) in product(
+            _list_backends(checkpoint, target, threads, refusals), fields.items()
+        )
     ]
     for way in ways:
         way.run(way.slices[: way.threads])
     return ways
 
 
+def find_refusals(
+    checkpoint: Checkpoint, fields: dict[str, Array]
+) -> dict[tuple[str, Precision], str]:
+    """Why a backend can't take the slices in an arithmetic; "" where it can.
+
+    Each is tried in a process of its own, which a crash of its library ends.
+    """
+    sizes = ["x".join(map(str, slices.shape[2:])) for slices in fields.values()]
+    found: dict[tuple[str, Precision], str] = {}
+    for name, precision in product(BACKENDS, PRECISIONS):
+        words = [sys.executable, str(TRY), str(checkpoint.path), name, precision, *sizes]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        said = done.stderr.strip().splitlines()[-1:]
+        reason = f"crashed (signal {-done.returncode})" if done.returncode < 0 else "".join(said)
+        found[name, precision] = reason if done.returncode else ""
+    return found
+
+
 def _list_backends(
-    checkpoint: Checkpoint, target: Domain, threads: int
+    checkpoint: Checkpoint,
+    target: Domain,
+    threads: int,
+    refusals: dict[tuple[str, Precision], str],
 ) -> Iterator[tuple[str, int, Precision, Run]]:
-    """Every backend in every arithmetic that this machine has, on one thread and on all."""
-    for name, count, precision in product(BACKENDS, sorted({1, threads}), PRECISIONS):
-        try:
+    """Every backend in every arithmetic that runs here, on one thread and on all."""
+    for (name, precision), count in product(refusals, sorted({1, threads})):
+        if not refusals[name, precision]:
             backend = make_backend(
                 checkpoint, name=name, device="cpu", threads=count, precision=precision
             )
-        except ConfigError:  # not installed, or no such arithmetic here
-            continue
-        yield name, count, precision, lambda slices, b=backend: b(slices, None, target)
+            yield name, count, precision, lambda slices, b=backend: b(slices, None, target)
 
 
 def measure(ways: list[Way], repeats: int, psnr: float) -> list[Timing]:
@@ -169,7 +184,6 @@ def find_fastest(
     own = [
         timing
         for timing in timings
-        if timing.name in BACKENDS
-        and (timing.field, timing.threads, timing.precision) == (field, threads, precision)
+        if (timing.field, timing.threads, timing.precision) == (field, threads, precision)
     ]
     return min(own, key=lambda timing: timing.slice_seconds, default=None)

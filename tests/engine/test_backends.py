@@ -11,9 +11,12 @@ import pytest
 import torch
 from conftest import TINY_GENERATOR, make_checkpoint, tiny_config
 
-from i2igalip_cli.checkpoints import Checkpoint, save_checkpoint
+from i2igalip_cli.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from i2igalip_cli.config import TrainConfig
+from i2igalip_cli.domains import DOMAINS
 from i2igalip_cli.engine import backends
 from i2igalip_cli.engine.backends import BACKENDS, TorchBackend, make_backend, on_torch, onnx_model
+from i2igalip_cli.engine.backends.base import count_threads
 from i2igalip_cli.errors import ConfigError
 from i2igalip_cli.methods import Method
 from i2igalip_cli.networks.unet import Generator
@@ -36,6 +39,19 @@ def make(**sizes) -> Checkpoint:
     return make_checkpoint(config=tiny_config(generator=config), tensors=tensors)
 
 
+def initialised(**sizes) -> Checkpoint:
+    """First weights: convolutions far below the domain embedding, which norms take off again.
+
+    A variance reckoned as the difference of two large sums is lost in rounding there.
+    """
+    config = replace(TINY_GENERATOR, **sizes)
+    state = Generator(config, seed=1).state_dict()
+    tensors = {f"generator.{name}": tensor.numpy().copy() for name, tensor in state.items()}
+    tensors["generator.out.2.weight"] *= 10
+    tensors["generator.out.2.bias"] += 0.5
+    return make_checkpoint(config=tiny_config(generator=config), tensors=tensors)
+
+
 def with_tokens(checkpoint: Checkpoint) -> Checkpoint:
     tokens = np.random.default_rng(2).standard_normal((3, 5, 16)).astype(np.float32)
     return replace(checkpoint, tokens=tokens)
@@ -44,6 +60,7 @@ def with_tokens(checkpoint: Checkpoint) -> Checkpoint:
 CHECKPOINTS = {
     "paper's groups": lambda: make(norm_groups=8),  # as many as channels on the first level
     "groups of channels": lambda: make(norm_groups=2, multipliers=(1, 2, 2), residual_blocks=2),
+    "as initialised": lambda: initialised(norm_groups=8),
     "several tokens": lambda: with_tokens(make(norm_groups=4)),
 }
 
@@ -107,7 +124,7 @@ def test_every_backend_gives_the_generators_own_slices(name, kind) -> None:
                 assert 0 <= result.min() <= result.max() <= 1
                 expected = eager(checkpoint, slices, index)
                 np.testing.assert_allclose(result, expected, rtol=0, atol=1e-4)
-    assert expected.std() > 0.05, "a constant would prove nothing"
+    assert expected.std() > 0.03, "a constant would prove nothing"
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -248,6 +265,14 @@ def test_without_memory_the_micro_batch_is_halved_once(monkeypatch) -> None:
     assert len(run.warnings) == 1
 
 
+def test_threads_are_those_asked_for_else_those_of_the_environment_else_all(monkeypatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert (count_threads(5), count_threads(None)) == (5, 3)
+    for nothing in ("", "0", "dynamic"):
+        monkeypatch.setenv("OMP_NUM_THREADS", nothing)
+        assert count_threads(None) == len(os.sched_getaffinity(0))
+
+
 def test_torchs_number_of_threads_and_random_state_stay(checkpoint) -> None:
     before, state = torch.get_num_threads(), torch.get_rng_state()
     backend_of("torch", "paper's groups", 2)(slices_of(3), None, checkpoint.domains[0])
@@ -270,17 +295,14 @@ print(run.name, len(run.warnings), sorted(heavy), out.shape)
 """
 
 
-@pytest.mark.parametrize("place", ["beside", "cache"])
 def test_a_translation_on_onnxruntime_loads_neither_torch_nor_its_train(
-    place, tmp_path, quick_export
+    tmp_path, quick_export
 ) -> None:
     checkpoint = checkpoint_of("paper's groups")
     save_checkpoint(checkpoint, tmp_path / "model.safetensors")
     content = onnx_model.make_graph(checkpoint)
-    file = tmp_path / onnx_model.FILE_NAME
-    if place == "cache":
-        file = tmp_path / "home" / "i2igalip" / "onnx" / f"{onnx_model.key_of(checkpoint)}.onnx"
-        file.parent.mkdir(parents=True)
+    file = tmp_path / "home" / "i2igalip" / "onnx" / f"{onnx_model.key_of(checkpoint)}.onnx"
+    file.parent.mkdir(parents=True)
     file.write_bytes(content)
     out = subprocess.run(
         [sys.executable, "-c", CODE, tmp_path / "model.safetensors"],
@@ -342,16 +364,15 @@ def test_a_graph_is_made_once_for_all_checkpoints_of_its_sizes(
 
 
 @pytest.mark.parametrize("damage", ["short", "bit", "foreign", "empty"])
-@pytest.mark.parametrize("place", ["beside", "cache"])
+@pytest.mark.parametrize("place", ["shipped", "cache"])
 def test_a_damaged_or_foreign_graph_is_made_anew(
-    cache_of_its_own, quick_export, tmp_path, damage, place
+    cache_of_its_own, quick_export, tmp_path, monkeypatch, damage, place
 ) -> None:
-    checkpoint = replace(checkpoint_of("paper's groups"), path=tmp_path / "c.safetensors")
-    key = onnx_model.key_of(checkpoint)
-    file = tmp_path / onnx_model.FILE_NAME
-    if place == "cache":
-        cache_of_its_own.mkdir()
-        file = cache_of_its_own / f"{key}.onnx"
+    checkpoint = checkpoint_of("paper's groups")
+    folder = tmp_path / place
+    folder.mkdir()
+    monkeypatch.setattr(onnx_model, f"{place}_folder", lambda: folder)
+    file = folder / f"{onnx_model.key_of(checkpoint)}.onnx"
     whole = onnx_model.make_graph(checkpoint)
     other = onnx_model.make_graph(make(norm_groups=1))
     bit = bytearray(whole)
@@ -365,6 +386,35 @@ def test_a_damaged_or_foreign_graph_is_made_anew(
     file.write_bytes(whole)
     assert onnx_model.find_model(checkpoint, warnings) == model
     assert len(warnings) == 1
+
+
+def test_one_graph_serves_any_number_of_domains(cache_of_its_own, quick_export) -> None:
+    three = checkpoint_of("paper's groups")
+    rng = np.random.default_rng(3)
+    table = rng.standard_normal((5, TINY_GENERATOR.embedding)).astype(np.float32)
+    names = ("T1", "T2", "PD", "pelvic-MR", "pelvic-CT")
+    five = replace(
+        three,
+        domains=tuple(DOMAINS[name] for name in names),
+        captions=rng.standard_normal((5, 16)).astype(np.float32),
+        config=replace(three.config, generator=replace(three.config.generator, domains=5)),
+        tensors={**three.tensors, "generator.label_emb.weight": table},
+    )
+    warnings: list[str] = []
+    onnx_model.find_model(three, warnings)
+    run = make_backend(five, name="onnxruntime")
+    assert (len(warnings), run.warnings) == (1, [])
+    slices = slices_of(2)
+    result = run(slices, None, DOMAINS["pelvic-CT"])
+    np.testing.assert_allclose(result, eager(five, slices, 4), atol=1e-4)
+
+
+@pytest.mark.parametrize("config", [load_checkpoint().config, TrainConfig()], ids=["demo", "paper"])
+def test_graphs_of_the_demo_and_the_paper_ship(checkpoint, config) -> None:
+    named = replace(checkpoint, config=config)
+    key = onnx_model.key_of(named)
+    shipped = onnx_model.shipped_folder() / f"{key}.onnx"
+    assert onnx_model._read_stamped(shipped, key) is not None, "python examples/ship_weights.py"
 
 
 def test_without_a_cache_the_graph_serves_at_once_and_it_is_said(

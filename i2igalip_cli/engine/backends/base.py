@@ -52,9 +52,12 @@ class NoGraphError(ConfigError):
 
 
 def count_threads(threads: int | None) -> int:
-    """The threads asked for, or as many as the process may use."""
+    """The threads asked for: here, else by OMP_NUM_THREADS, else as many as the process may use."""
     if threads is not None:
         return threads
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdecimal() and int(asked) > 0:
+        return int(asked)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

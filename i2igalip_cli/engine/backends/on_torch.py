@@ -43,7 +43,7 @@ def rebuild_method(checkpoint: Checkpoint) -> "Method":
 
 
 class TorchBackend:
-    """PyTorch, channels last.
+    """PyTorch, channels last on GPUs.
 
     On the processor a slice a call and a thread a call, several calls at a time; on a GPU
     micro-batches, two at a time, so that one is copied while the other is computed.
@@ -82,8 +82,11 @@ class TorchBackend:
                 f"{checkpoint.name} can't run on {device or 'this machine'}: {first_line(error)}"
             ) from error
         refuse_precision(f"torch on {self.device}", precision, _precisions(self.device))
-        self.method.exported.to(memory_format=torch.channels_last)
         on_processor = self.device.type == "cpu"
+        # On the processor the order of memory stays: torch's GroupNorm of channels-last maps takes
+        # a variance as the difference of two sums, and loses it where a map lies far from 0.
+        self.layout = torch.contiguous_format if on_processor else torch.channels_last
+        self.method.exported.to(memory_format=self.layout)
         if compile and on_processor:
             raise ConfigError("compiling is for GPUs: on the processor it takes minutes and loses")
         if compile:
@@ -144,7 +147,7 @@ class TorchBackend:
         tensor = torch.from_numpy(piece)
         if self.device.type == "cuda":
             tensor = tensor.pin_memory()
-        return tensor.to(self.device, non_blocking=True, memory_format=torch.channels_last)
+        return tensor.to(self.device, non_blocking=True, memory_format=self.layout)
 
     def _halve(self, error: Exception) -> None:
         """Go on with half the micro-batch, and say so.

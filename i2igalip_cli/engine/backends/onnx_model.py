@@ -1,9 +1,9 @@
 """The ONNX model of a checkpoint: a graph that is made once, and the checkpoint's own weights.
 
 A graph depends on nothing but the sizes of the networks, so all checkpoints of one configuration
-share it. It lies beside the checkpoint's file, where it shipped with it, or in the cache. A kept
-graph ends with a stamp: of what it was made for, and the hash of all that precedes; a damaged or
-foreign file has another end and is made anew.
+share it. Those of the shipped checkpoint and of the paper ship (weights/onnx), others are kept in
+the cache. A kept graph ends with a stamp: of what it was made for, and the hash of all that
+precedes; a damaged or foreign file has another end and is made anew.
 """
 
 import dataclasses
@@ -12,13 +12,14 @@ import json
 import time
 from pathlib import Path
 
+from i2igalip_cli import hub
 from i2igalip_cli.checkpoints import Checkpoint
 from i2igalip_cli.engine.backends.onnx_bytes import stamp, with_weights
 from i2igalip_cli.errors import VolumeError
 from i2igalip_cli.volumes.files import whole_file
 
-EXPORTER = 1  # raised with each change of what is made, so that older graphs are made anew
-FILE_NAME = "generator.onnx"  # beside a checkpoint's file
+EXPORTER = 3  # raised with each change of what is made, so that older graphs are made anew
+FOLDER = "onnx"  # of the weights that ship, and of the cache
 
 
 def find_model(checkpoint: Checkpoint, warnings: list[str]) -> bytes:
@@ -39,7 +40,7 @@ def find_model(checkpoint: Checkpoint, warnings: list[str]) -> bytes:
 
 
 def make_graph(checkpoint: Checkpoint) -> bytes:
-    """Make the stamped graph of a checkpoint: what ships as `FILE_NAME` beside it.
+    """Make the stamped graph of a checkpoint.
 
     Raises:
         NoGraphError: The method has no graph.
@@ -51,24 +52,29 @@ def make_graph(checkpoint: Checkpoint) -> bytes:
 
 
 def key_of(checkpoint: Checkpoint) -> str:
-    """Hash over all that a graph depends on."""
+    """Hash over all that a graph depends on; how many domains there are, only weights tell."""
     config = checkpoint.config
-    parts = [EXPORTER, config.method, dataclasses.asdict(config.generator)]
+    sizes = dataclasses.replace(config.generator, domains=1)
+    parts = [EXPORTER, config.method, dataclasses.asdict(sizes)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
+def shipped_folder() -> Path:
+    """Where graphs lie that come with the package."""
+    return hub.shipped_folder() / FOLDER
+
+
 def cache_folder() -> Path:
-    """Where graphs are kept."""
+    """Where graphs are kept that were made here."""
     from i2igalip_cli.hub.files import own_folder
 
-    return own_folder() / "onnx"
+    return own_folder() / FOLDER
 
 
 def _find_graph(checkpoint: Checkpoint, warnings: list[str]) -> bytes:
     key = key_of(checkpoint)
     kept = cache_folder() / f"{key}.onnx"
-    beside = () if checkpoint.path is None else (checkpoint.path.with_name(FILE_NAME),)
-    for path in (*beside, kept):
+    for path in (shipped_folder() / kept.name, kept):
         graph = _read_stamped(path, key)
         if graph is not None:
             return graph
