@@ -6,8 +6,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-# Before anything reads it: ONNX graphs that tests make are kept for each other, not for the user.
-os.environ["HF_HOME"] = str(Path(tempfile.gettempdir(), f"i2igalip-tests-{os.getuid()}"))
+# Before anything reads it: ONNX graphs that tests make are kept for the other tests of the run,
+# in whichever process, not for the user.
+os.environ["HF_HOME"] = str(
+    Path(
+        tempfile.gettempdir(),
+        f"i2igalip-tests-{os.environ.get('PYTEST_XDIST_TESTRUNUID') or os.getpid()}",
+    )
+)
 
 import nibabel as nib
 import numpy as np
@@ -215,7 +221,7 @@ def make_checkpoint(**changes) -> Checkpoint:
 class IdentityBackend:
     """A generator that changes nothing: what moves a voxel then is a fault."""
 
-    name, precision = "identity", "float32"
+    name, precision, chunk = "identity", "float32", 1
 
     def __init__(self, *args, **kwargs) -> None:
         self.warnings: list[str] = []

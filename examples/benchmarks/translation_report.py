@@ -36,11 +36,12 @@ def show_speed(found: Figures) -> None:
     """The volume, the literal loop, the steps, the backends and the command."""
     loop, flop = found["literal"], found["flop"]
     shape, cropped = (" x ".join(map(str, found[name])) for name in ("shape", "cropped"))
+    graph = f"{'made' if found['graph_made'] else 'found'} in {found['graph_seconds']:.1f} s"
     console.print(
         f"\nVolume {shape}, box {found['box']} (slices, rows, columns), generator's slices "
         f"{cropped}; {found['filled_slices']} of {found['shape'][2]} slices have foreground\n"
         f"Generator: {flop['whole'] / 1e9:.1f} GFLOP a whole slice, {flop['cropped'] / 1e9:.1f} "
-        f"cropped; its ONNX graph was {'made' if found['graph_made'] else 'found'} in {found['graph_seconds']:.1f} s\n"
+        f"cropped; its ONNX graph was {graph}\n"
         f"Literal loop: {loop['seconds']:.1f} s = start {loop['start_seconds']:.1f} + "
         f"{found['shape'][2]} slices of {1000 * loop['slice_seconds']:.0f} ms (caption "
         f"{1000 * loop['caption_seconds']:.0f}, generator {1000 * loop['generator_seconds']:.0f}; "

@@ -197,7 +197,10 @@ class SliceDataset:
         target, source = [], []
         for axis in (0, 1):
             start = frame[axis].start + corner[axis] - against[axis]
-            low, high = max(start, 0), min(start + shape[axis], self.side[axis])
+            low = min(max(start, 0), self.side[axis])
+            high = max(
+                min(start + shape[axis], self.side[axis]), low
+            )  # nothing, if they don't meet
             target.append(slice(low, high))
             source.append(slice(low - start, high - start))
         return tuple(target), tuple(source)

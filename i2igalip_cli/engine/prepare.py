@@ -17,7 +17,7 @@ from i2igalip_cli.domains import DOMAINS, Domain
 from i2igalip_cli.engine.dataset import SPLITS, DatasetIndex, Shard, Split
 from i2igalip_cli.errors import ConfigError, DatasetError, VolumeError
 from i2igalip_cli.volumes import Volume, is_second_of_pair, load_volume, volume_suffix
-from i2igalip_cli.volumes.foreground import find_box
+from i2igalip_cli.volumes.foreground import find_box, foreground_level
 from i2igalip_cli.volumes.intensity import IntensityWindow, find_window
 from i2igalip_cli.volumes.slicing import in_plane_spacing, turn_box, view_slices
 
@@ -313,9 +313,8 @@ def _cut_plane(
     across, rows, columns = turn_box(box, volume.shape, volume.affine, plane)
     view = view_slices(volume.array, volume.affine, plane)[across, rows, columns]
     slices = window.to_unit(view)
-    kept = np.flatnonzero(
-        (slices > settings.crop.threshold).mean(axis=(1, 2)) >= MINIMUM_FOREGROUND
-    )
+    bright = view > foreground_level(window, settings.crop)
+    kept = np.flatnonzero(bright.mean(axis=(1, 2)) >= MINIMUM_FOREGROUND)
     first, last = (int(kept[0]), int(kept[-1])) if kept.size else (0, -1)
     corner = (across.start + first, rows.start, columns.start)
     return slices[first : last + 1].astype(np.float16), corner

@@ -88,13 +88,14 @@ def translate_single(
     for place in places:
         check_output(place, format=_format_of(place, settings), overwrite=overwrite)
         _keep_source(entry, place)
+    translator = _make_translator(checkpoint, settings)
+    translator.begin()
     source = load_entry(entry, settings.irregular)
     for target in targets:
         choose_dtype(settings.dtype, target, source)  # refused before anything is written
     opened = _Opened(
         entry=entry, source=source, checkpoint=checkpoint, settings=settings, overwrite=overwrite
     )
-    translator = _make_translator(checkpoint, settings)
     return tuple(
         opened.translate(
             translator.to(target.name), place, _share_progress(on_progress, number, len(targets))

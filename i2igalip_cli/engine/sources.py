@@ -1,13 +1,20 @@
 """What a volume is worth as a source for a checkpoint: refusals and warnings."""
 
+import numpy as np
+
 from i2igalip_cli.checkpoints import Checkpoint
-from i2igalip_cli.config import Plane
+from i2igalip_cli.config import CropPolicy, Plane
 from i2igalip_cli.domains import Domain
 from i2igalip_cli.errors import VolumeError
 from i2igalip_cli.volumes import Volume
+from i2igalip_cli.volumes.foreground import Box
+from i2igalip_cli.volumes.intensity import IntensityWindow
 from i2igalip_cli.volumes.slicing import in_plane_spacing
+from i2igalip_cli.volumes.volume import Array
 
 NEGATIVE_SHARE = 0.01  # of voxels: more is no magnitude image, or not only
+FAINT = 0.05  # of the window: above most noise, below the foreground of the crop
+LOST_SHARE = 0.05  # of the faint and bright voxels: more outside of the box is worth a warning
 SPACING_TOLERANCE = 1.25  # finer or coarser than training by more than this is worth a warning
 
 
@@ -64,3 +71,34 @@ def _judge_spacing(volume: Volume, checkpoint: Checkpoint, plane: Plane) -> list
         for spacing, trained in pairs
         if not trained / zoom / SPACING_TOLERANCE <= spacing <= trained * SPACING_TOLERANCE
     ][:1]
+
+
+def judge_box(
+    volume: Volume, window: IntensityWindow, box: Box, crop: CropPolicy
+) -> tuple[str, ...]:
+    """A warning where much of what isn't air lies outside of the foreground's box.
+
+    Args:
+        volume: The source.
+        window: What of it is 0 and 1.
+        box: Of its foreground, along I, J, K.
+        crop: The policy that the box was found by.
+    """
+    if crop.whole:
+        return ()
+    least = window.low + FAINT * (window.high - window.low)
+    inside = _count_above(volume.array[box], least)
+    share = 1 - inside / max(_count_above(volume.array, least), 1)
+    if share <= LOST_SHARE:
+        return ()
+    extent = " x ".join(f"{part.start}-{part.stop}" for part in box)
+    return (
+        f"{share:.0%} of what is brighter than {FAINT:.0%} of the scale lies outside of the "
+        f"foreground's box (voxels {extent}) and comes out empty: noise, or tissue that a coil's "
+        "fall-off has darkened",
+    )
+
+
+def _count_above(array: Array, least: float) -> int:
+    """Voxels above an intensity; a layer at a time, for memory's sake."""
+    return sum(int(np.count_nonzero(array[:, :, k] > least)) for k in range(array.shape[2]))

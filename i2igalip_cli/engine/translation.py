@@ -69,7 +69,7 @@ class Translation:
             `through_plane_jump`); None below three slices with foreground.
         backend: What ran the generator.
         precision: In which arithmetic.
-        precision_loss: What that costs at most, in dB of PSNR; None for float32.
+        precision_loss: What that costs about, in dB of PSNR; None for float32.
         seconds: Wall time of the translation.
         warnings: What the user should know.
     """

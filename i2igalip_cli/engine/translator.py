@@ -4,18 +4,18 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
 
 import numpy as np
 
 from i2igalip_cli import __version__
 from i2igalip_cli.checkpoints import Checkpoint
 from i2igalip_cli.domains import find_domain
-from i2igalip_cli.engine.backends import Backend, Precision, make_backend
+from i2igalip_cli.engine.backends import Backend
 from i2igalip_cli.engine.captions import FreeCaption, compare_caption, with_caption
-from i2igalip_cli.engine.planes import Floats, PlaneSlices, choose_planes, fuse, lay_plane
+from i2igalip_cli.engine.planes import PlaneSlices, choose_planes, fuse, lay_plane
 from i2igalip_cli.engine.precision import LARGEST_LOSS, precision_loss
-from i2igalip_cli.engine.sources import check_modality, judge_volume
+from i2igalip_cli.engine.runner import Runner
+from i2igalip_cli.engine.sources import check_modality, judge_box, judge_volume
 from i2igalip_cli.engine.translation import Translation, TranslationOptions
 from i2igalip_cli.errors import ConfigError
 from i2igalip_cli.evaluation.metrics import through_plane_jump
@@ -31,42 +31,9 @@ from i2igalip_cli.volumes.intensity import IntensityWindow, find_window
 from i2igalip_cli.volumes.slicing import view_slices
 from i2igalip_cli.volumes.volume import Array, freeze
 
-_PROBED = 2  # slices of a volume on which reduced arithmetic is judged
+_PROBED = 4  # slices of a volume on which reduced arithmetic is judged
 _UNIT = IntensityWindow(low=0.0, high=1.0)
-
-
-class _Runner:
-    """The backend of a checkpoint, made at its first use, so that bad volumes cost no model."""
-
-    def __init__(self, checkpoint: Checkpoint, options: TranslationOptions) -> None:
-        self.checkpoint = checkpoint
-        self.options = options
-
-    @cached_property
-    def backend(self) -> Backend:
-        return self._make(self.options.precision)
-
-    @cached_property
-    def full(self) -> Backend:
-        """The same in float32, which reduced arithmetic is judged by."""
-        return self._make("float32")
-
-    def news(self) -> tuple[str, ...]:
-        """What happened to the backend since it was asked last."""
-        told = tuple(self.backend.warnings)
-        self.backend.warnings.clear()
-        return told
-
-    def _make(self, precision: Precision) -> Backend:
-        options = self.options
-        return make_backend(
-            self.checkpoint,
-            name=options.backend,
-            device=options.device,
-            threads=options.threads,
-            precision=precision,
-            compile=options.compile,
-        )
+ARBITRARY_UNITS = IntensityWindow(low=0.0, high=1000.0)  # of MR made of CT
 
 
 class Translator:
@@ -107,7 +74,7 @@ class Translator:
             checkpoint = with_caption(checkpoint, self.target, caption)
             self.target = find_domain(self.target.name, checkpoint.domains)
         self.checkpoint = checkpoint
-        self._runner = _Runner(checkpoint, self.options)
+        self._runner = Runner(checkpoint, self.options)
 
     def to(self, target: str) -> "Translator":
         """The same with another target; both share the backend.
@@ -118,6 +85,10 @@ class Translator:
         other = copy.copy(self)
         other.target = find_domain(target, self.checkpoint.domains)
         return other
+
+    def begin(self) -> None:
+        """Set up the backend beside other work, such as reading the volume."""
+        self._runner.begin()
 
     @property
     def backend(self) -> Backend:
@@ -133,7 +104,8 @@ class Translator:
     ) -> Translation:
         """Translate a volume.
 
-        MR output is in arbitrary units: 1 becomes what was 1 in the source. CT output is in HU.
+        MR output is in arbitrary units: 1 becomes what was 1 in the source, or 1000 where that is
+        CT. CT output is in HU.
         What lies outside the box of the foreground becomes 0 of the generator's range.
 
         Args:
@@ -154,12 +126,11 @@ class Translator:
         laid = [lay_plane(straight, inner, box, p, self.checkpoint) for p in self.planes]
         loss = self._judge_precision(laid[0])
         result = self._translate(straight, box, laid, on_progress)
+        lost = judge_box(straight, inner, box, self.checkpoint.crop)
         jump = through_plane_jump(view_slices(result, straight.affine, self.planes[0]))
         if straight is not volume:
             result = resample(result, straight.affine, volume.affine, volume.shape)
-        out_window = window
-        if self.target.window is not None:
-            out_window = IntensityWindow(low=self.target.window[0], high=self.target.window[1])
+        out_window = self._find_out_window(window)
         slices = len(view_slices(straight.array, straight.affine, self.planes[0]))
         judged = judge_volume(volume, self.source, self.checkpoint, self.planes)
         return Translation(
@@ -180,7 +151,7 @@ class Translator:
             precision=self.options.precision,
             precision_loss=loss,
             seconds=time.monotonic() - began,
-            warnings=judged + sheared + self._describe() + self._runner.news(),
+            warnings=judged + lost + sheared + self._describe() + self._runner.news(),
         )
 
     def _translate(
@@ -200,23 +171,31 @@ class Translator:
                 on_progress(done, total)
 
         result = np.zeros(volume.shape, np.float32, order="F")
-        # One plane goes straight to its place; of three, half precision spares memory.
-        single = len(laid) == 1
-        parts: list[Floats] = [
-            result[box] if single else np.zeros(result[box].shape, np.float16) for _ in laid
-        ]
+        step = max(self.options.batch_size, self.backend.chunk)
+        if len(laid) == 1:
+            out = view_slices(result[box], volume.affine, self.planes[0])
+            laid[0].translate(self._run, out, step, tell)
+            return result
+        parts = [np.zeros(result[box].shape, np.uint16, order="F") for _ in laid]
         for plane, slices, part in zip(self.planes, laid, parts, strict=True):
-            out = view_slices(part, volume.affine, plane)
-            slices.translate(self._run, out, self.options.batch_size, tell)
-        if not single:
-            fuse(parts, result[box])
+            slices.translate(self._run, view_slices(part, volume.affine, plane), step, tell)
+        fuse(parts, result[box])
         return result
+
+    def _find_out_window(self, window: IntensityWindow) -> IntensityWindow:
+        """Intensities that 0 and 1 become, given those of the source."""
+        if self.target.window is not None:
+            low, high = self.target.window
+            return IntensityWindow(low=low, high=high)
+        if self.source is not None and self.source.modality != self.target.modality:
+            return ARBITRARY_UNITS  # those of the source mean nothing here
+        return window
 
     def _run(self, slices: Array) -> Array:
         return self.backend(slices, self.source, self.target)
 
     def _judge_precision(self, slices: PlaneSlices) -> float | None:
-        """What reduced arithmetic costs on slices from the middle of a volume, in dB at most.
+        """What reduced arithmetic costs about, in dB, on slices spread over a volume.
 
         Raises:
             ConfigError: More than is allowed.
@@ -224,13 +203,13 @@ class Translator:
         precision = self.options.precision
         if precision == "float32" or slices.filled.size == 0:
             return None
-        middle = len(slices.filled) // 2
-        probe = slices.read(slices.filled[middle : middle + _PROBED])
+        places = (np.arange(_PROBED) + 0.5) / _PROBED * len(slices.filled)
+        probe = slices.read(np.unique(slices.filled[places.astype(np.intp)]))
         full = self._runner.full(probe, self.source, self.target)
         loss = precision_loss(self._run(probe), full, self.checkpoint.psnr)
         if loss > LARGEST_LOSS:
             raise ConfigError(
-                f"--precision {precision} costs up to {loss:.2f} dB of PSNR on this volume, more "
+                f"--precision {precision} costs about {loss:.2f} dB of PSNR on this volume, more "
                 f"than {LARGEST_LOSS}: leave it at float32"
             )
         return loss

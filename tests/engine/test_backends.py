@@ -15,7 +15,14 @@ from i2igalip_cli.checkpoints import Checkpoint, load_checkpoint, save_checkpoin
 from i2igalip_cli.config import TrainConfig
 from i2igalip_cli.domains import DOMAINS
 from i2igalip_cli.engine import backends
-from i2igalip_cli.engine.backends import BACKENDS, TorchBackend, make_backend, on_torch, onnx_model
+from i2igalip_cli.engine.backends import (
+    BACKENDS,
+    TorchBackend,
+    make_backend,
+    on_openvino,
+    on_torch,
+    onnx_model,
+)
 from i2igalip_cli.engine.backends.base import count_threads
 from i2igalip_cli.errors import ConfigError
 from i2igalip_cli.methods import Method
@@ -258,19 +265,45 @@ def test_without_memory_the_micro_batch_is_halved_once(monkeypatch) -> None:
     np.testing.assert_allclose(run(slices, None, target), expected, atol=1e-6)
     assert sizes.count(8) == 6
     assert run.warnings == ["out of memory on cpu; now 8 slices at a time"]
+    run.warnings.clear()  # as is done when a volume's are told: once is once for all volumes
     fail_at(monkeypatch, 8)
     with pytest.raises(ConfigError, match=r"with 8 slices at a time.*--device cpu") as refused:
         run(slices, None, target)
     assert "\n" not in str(refused.value)
-    assert len(run.warnings) == 1
+    assert run.warnings == []
 
 
 def test_threads_are_those_asked_for_else_those_of_the_environment_else_all(monkeypatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert (count_threads(5), count_threads(None)) == (5, 3)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2,4")  # of nested levels
+    assert count_threads(None) == 2
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "7")
     for nothing in ("", "0", "dynamic"):
         monkeypatch.setenv("OMP_NUM_THREADS", nothing)
-        assert count_threads(None) == len(os.sched_getaffinity(0))
+        assert count_threads(None) == 7
+    monkeypatch.delenv("SLURM_CPUS_PER_TASK")
+    assert count_threads(None) == len(os.sched_getaffinity(0))
+
+
+def test_openvino_keeps_the_models_of_a_few_sizes() -> None:
+    run = make_backend(checkpoint_of("paper's groups"), name="openvino", threads=1)
+    target = checkpoint_of("paper's groups").domains[1]
+    first = run(slices_of(1), None, target)
+    for rows in range(2, 9):
+        run(slices_of(1, (2 * rows, 12)), None, target)
+    assert len(run._requests) == on_openvino.KEPT_SIZES
+    np.testing.assert_array_equal(run(slices_of(1), None, target), first)
+
+
+def test_convolutions_on_cuda_are_told_to_be_exact(checkpoint, monkeypatch) -> None:
+    run = TorchBackend(checkpoint, "cpu", threads=1)
+    before = torch.backends.cudnn.allow_tf32
+    monkeypatch.setattr(run, "device", torch.device("cuda"))
+    with run._arithmetic_kept():
+        assert torch.backends.cudnn.allow_tf32 is False
+        assert torch.backends.cudnn.enabled is True
+    assert torch.backends.cudnn.allow_tf32 == before
 
 
 def test_torchs_number_of_threads_and_random_state_stay(checkpoint) -> None:

@@ -73,6 +73,24 @@ def test_a_true_translation_lies_pixel_on_pixel_in_every_plane(planes) -> None:
     assert met == set(PLANES)
 
 
+def test_volumes_whose_crops_do_not_meet_lay_nothing_into_each_other(planes, tmp_path) -> None:
+    import json
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(planes, folder)
+    values = json.loads((folder / "index.json").read_text())
+    for shard in values["shards"]:
+        if shard["domain"] == "T2":
+            shard["corner"] = [200, -200]
+    (folder / "index.json").write_text(json.dumps(values))
+    data = SliceDataset(folder, "train", multiple=8)
+    t1, t2 = (int(np.flatnonzero(data.domains == domain)[0]) for domain in (0, 1))
+    assert not data.read([t2], [t1]).any()
+    assert not data.read([t1], [t2]).any()
+    assert data.read([t1, t2]).any(axis=(1, 2, 3)).all()
+
+
 @pytest.mark.parametrize("distinct", [True, False])
 def test_only_slices_of_one_plane_meet(planes, distinct) -> None:
     data = SliceDataset(planes, "train", multiple=2)

@@ -13,6 +13,7 @@ from i2igalip_cli.errors import ConfigError
 from i2igalip_cli.volumes.volume import Array
 
 Precision = Literal["float32", "bfloat16", "float16"]
+CALLS_A_WORKER = 4  # in a call of a backend: at its end, workers wait for the slowest
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
@@ -23,11 +24,13 @@ class Backend(Protocol):
         name: In `BACKENDS`.
         precision: The arithmetic it computes in.
         warnings: What happened on the way that the user should know, each once.
+        chunk: Slices in a call that keep it busy; fewer or more only take longer or more memory.
     """
 
     name: str
     precision: Precision
     warnings: list[str]
+    chunk: int
 
     def __call__(self, slices: Array, source: Domain | None, target: Domain) -> Array:
         """Translate slices.
@@ -52,12 +55,13 @@ class NoGraphError(ConfigError):
 
 
 def count_threads(threads: int | None) -> int:
-    """The threads asked for: here, else by OMP_NUM_THREADS, else as many as the process may use."""
+    """The threads asked for: here, else by the environment, else as many as the process may use."""
     if threads is not None:
         return threads
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdecimal() and int(asked) > 0:
-        return int(asked)
+    for variable in ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK"):
+        asked = os.environ.get(variable, "").split(",")[0]  # OpenMP's may name nested levels
+        if asked.isdecimal() and int(asked) > 0:
+            return int(asked)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -3,6 +3,7 @@
 from i2igalip_cli.checkpoints import Checkpoint
 from i2igalip_cli.domains import Domain
 from i2igalip_cli.engine.backends.base import (
+    CALLS_A_WORKER,
     Precision,
     count_threads,
     find_tokens,
@@ -52,6 +53,7 @@ class OnnxRuntimeBackend:
         self.checkpoint = checkpoint
         self.precision = precision
         self.threads = count_threads(threads)
+        self.chunk = CALLS_A_WORKER * self.threads
         self.warnings: list[str] = []
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1

@@ -1,5 +1,6 @@
 """OpenVINO on the processor: an extra, for its bfloat16."""
 
+from collections.abc import Mapping
 from queue import SimpleQueue
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from i2igalip_cli.checkpoints import Checkpoint
 from i2igalip_cli.domains import Domain
 from i2igalip_cli.engine.backends.base import (
+    CALLS_A_WORKER,
     Precision,
     count_threads,
     find_tokens,
@@ -20,6 +22,7 @@ from i2igalip_cli.engine.backends.onnx_model import find_model
 from i2igalip_cli.errors import ConfigError
 from i2igalip_cli.volumes.volume import Array
 
+KEPT_SIZES = 4  # of slices: each takes some 90 MB
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -64,33 +67,42 @@ class OpenVinoBackend:
         self.checkpoint = checkpoint
         self.precision = precision
         self.threads = count_threads(threads)
+        self.chunk = CALLS_A_WORKER * self.threads
         self.warnings: list[str] = []
         self.model = self.core.read_model(find_model(checkpoint, self.warnings))
         self._requests: dict[tuple[tuple[int, ...], ...], SimpleQueue[Any]] = {}  # by sizes
+        self._converted = False
 
     def __call__(self, slices: Array, source: Domain | None, target: Domain) -> Array:
         """Translate slices (N, 1, H, W)."""
         index, tokens = find_tokens(self.checkpoint, target)
         inputs = {"tokens": tokens, "domain": np.array([index])}
         sizes = ((1, *slices.shape[1:]), tokens.shape)
-        requests = self._requests.setdefault(sizes, SimpleQueue())
-        if requests.empty():
-            self._fill(requests, *sizes)
+        requests = self._requests.pop(sizes, None) or self._prepare(*sizes)
+        self._requests[sizes] = requests  # the last one used stands last
+        while len(self._requests) > KEPT_SIZES:
+            del self._requests[next(iter(self._requests))]
+        if not self._converted:
+            # The first result that becomes an array does so alone: two at once wait for each other,
+            # one for Python's lock, one for that of the library (openvino 2026.4).
+            self._run(requests, {"slices": slices[:1], **inputs})
+            self._converted = True
 
         def run(piece: Array) -> Array:
-            request = requests.get()
-            try:
-                # A request writes its next result in the same place, hence the copy.
-                return np.array(request.infer({"slices": piece, **inputs})[0])
-            finally:
-                requests.put(request)
+            return self._run(requests, {"slices": piece, **inputs})
 
         return run_in_pieces(run, slices, 1, self.threads)
 
-    def _fill(
-        self, requests: "SimpleQueue[Any]", slices: tuple[int, ...], tokens: tuple[int, ...]
-    ) -> None:
-        """Compile the model for one size and give each thread a request.
+    def _run(self, requests: "SimpleQueue[Any]", inputs: Mapping[str, Any]) -> Array:
+        request = requests.get()
+        try:
+            # A request writes its next result in the same place, hence the copy.
+            return np.array(request.infer(inputs)[0])
+        finally:
+            requests.put(request)
+
+    def _prepare(self, slices: tuple[int, ...], tokens: tuple[int, ...]) -> "SimpleQueue[Any]":
+        """Compile the model for one size; a request for each thread.
 
         Fixed sizes run a fifth faster than open ones; compiling takes a second.
         """
@@ -102,5 +114,7 @@ class OpenVinoBackend:
             "NUM_STREAMS": self.threads,  # a thread each
         }
         compiled = self.core.compile_model(model, "CPU", settings)
+        requests: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self.threads):
             requests.put(compiled.create_infer_request())
+        return requests

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from i2igalip_cli.checkpoints import Checkpoint
 from i2igalip_cli.domains import Domain
 from i2igalip_cli.engine.backends.base import (
+    CALLS_A_WORKER,
     Precision,
     count_threads,
     refuse_precision,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from i2igalip_cli.methods import Method
 
 GPU_BATCH = 16  # slices a call, always: a result depends on nothing the user asks for
-GPU_WORKERS = 2  # one copies while the other computes
+CUDA_WORKERS = 2  # one copies while the other computes; other GPUs don't stand two threads
 
 
 def rebuild_method(checkpoint: Checkpoint) -> "Method":
@@ -53,7 +54,7 @@ class TorchBackend:
         device: "cpu", "cuda", "mps", ...; None takes the GPU where there is one.
         threads: Of the processor; None takes all that the process may use.
         precision: "float32"; "bfloat16" where the processor or the GPU has it; "float16" on GPUs.
-        compile: Let torch compile the networks for a GPU first: minutes, once a size of slices.
+        compile: Let torch compile the networks for a GPU first, which takes minutes.
 
     Raises:
         ConfigError: No such device, or arithmetic that it hasn't; compiling for the processor,
@@ -91,9 +92,13 @@ class TorchBackend:
             raise ConfigError("compiling is for GPUs: on the processor it takes minutes and loses")
         if compile:
             for network in self.method.exported.values():
-                network.compile()
+                network.compile(dynamic=True)  # crops come in many sizes
         self.batch = 1 if on_processor else GPU_BATCH
-        self.workers = count_threads(threads) if on_processor else GPU_WORKERS
+        self.workers = count_threads(threads) if on_processor else 1
+        if self.device.type == "cuda":
+            self.workers = CUDA_WORKERS
+        self.chunk = CALLS_A_WORKER * self.batch * self.workers
+        self._halved = False
         self._streams: SimpleQueue[torch.cuda.Stream] = SimpleQueue()
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)  # the networks are there, for every stream
@@ -103,25 +108,41 @@ class TorchBackend:
     def __call__(self, slices: Array, source: Domain | None, target: Domain) -> Array:
         """Translate slices (N, 1, H, W); once, a smaller micro-batch is tried if memory ends.
 
+        On CUDA, last bits may differ between the two sizes.
+
         Raises:
             ConfigError: Memory isn't enough even then.
         """
-        import torch
 
         def run(piece: Array) -> Array:
             with self._settings():
                 translated = self.method.translate(self._send(piece), source, target)
                 return translated.float().cpu().numpy()
 
-        with _threads_kept():
+        with _threads_kept(), self._arithmetic_kept():
             try:
                 return run_in_pieces(run, slices, self.batch, self.workers)
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
                 self._halve(error)
             try:
                 return run_in_pieces(run, slices, self.batch, self.workers)
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
                 raise self._too_large(error) from error
+
+    def _arithmetic_kept(self) -> contextlib.AbstractContextManager[None]:
+        """Convolutions on CUDA in the arithmetic asked for: cuDNN's own choice is TF32."""
+        import torch
+
+        if self.device.type != "cuda":
+            return contextlib.nullcontext()
+        kept: contextlib.AbstractContextManager[None] = torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        )
+        return kept
 
     @contextlib.contextmanager
     def _settings(self) -> Iterator[None]:
@@ -157,8 +178,9 @@ class TorchBackend:
         """
         import torch
 
-        if self.batch == 1 or self.warnings:
+        if self.batch == 1 or self._halved:
             raise self._too_large(error) from error
+        self._halved = True
         self.batch //= 2
         self.warnings.append(f"out of memory on {self.device}; now {self.batch} slices at a time")
         if self.device.type == "cuda":
@@ -169,6 +191,13 @@ class TorchBackend:
             f"out of memory on {self.device} with {self.batch} slices at a time "
             f"({first_line(error)}); end what else runs there, or take --device cpu"
         )
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether it says so; MPS has no type of its own for it."""
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error).lower()
 
 
 @contextlib.contextmanager
