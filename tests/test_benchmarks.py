@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,8 @@ def test_a_commands_peak_is_its_own_and_not_that_of_who_starts_it(machine) -> No
 def test_a_failed_command_is_told_with_what_it_said(machine) -> None:
     with pytest.raises(machine.CommandError, match="no good"):
         machine.run_watched([sys.executable, "-c", "import sys; sys.exit('no good')"])
+    with pytest.raises(machine.CommandError, match=f"signal {int(signal.SIGFPE)}"):
+        machine.run_watched([sys.executable, "-c", "import os; os.kill(os.getpid(), 8)"])
 
 
 def test_the_work_of_the_generator_is_that_of_its_layers(machine) -> None:

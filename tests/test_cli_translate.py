@@ -69,7 +69,8 @@ def test_a_cohort_from_end_to_end(run, tmp_path) -> None:
     result = run("in", "-o", "out", "--to", "T2", "--preview")
     assert result.code == 3
     assert re.fullmatch(r"out: 2 done, 1 failed, 1 skipped in \d+ s; summary\.csv\n", result.out)
-    (failure,) = result.err.splitlines()
+    said = result.err.splitlines()  # and perhaps that a graph had to be made
+    (failure,) = [line for line in said if "warnings; they are in" not in line]
     assert failure.startswith("failed: in/bad.nii.gz: ")
     expected = {"a/t1_T2.nii.gz", "b/t1_T2.nii", "a/t1_T2_preview.png", "b/t1_T2_preview.png"}
     assert names(tmp_path / "out") == {*expected, "summary.csv"}
@@ -149,7 +150,9 @@ def test_progress_goes_over_all_targets(run, tmp_path, monkeypatch) -> None:
     labels, done, totals = zip(*seen, strict=True)
     assert set(labels) == {"to T2, PD"}
     (total,) = set(totals)
-    assert done == tuple(range(1, total + 1)), "each slice of each target, once"
+    assert list(done) == sorted(set(done)), "nothing is told twice or taken back"
+    assert total // 2 in done, "the first target is half of it"
+    assert done[-1] == total
 
 
 def test_json_is_an_object_for_one_target_and_a_list_for_several(

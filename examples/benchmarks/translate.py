@@ -67,9 +67,9 @@ def main() -> None:
             report[part] = measure(
                 Setting(sizes=sizes, folder=Path(folder), threads=threads, repeats=options.repeats)
             )
-        show(report[part])
         if options.json is not None:  # after each part, so that a later fault loses none
             options.json.write_text(json.dumps(report, indent=1))
+        show(report[part])
 
 
 if __name__ == "__main__":

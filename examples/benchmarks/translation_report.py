@@ -23,6 +23,10 @@ def _giga(value: float) -> str:
     return f"{value / 1e9:.0f}"
 
 
+def _cost(row: Figures) -> str:
+    return f"{row['seconds']:.2f} s, peak {row['peak_bytes'] / 1e9:.2f} GB"
+
+
 def show_machine(report: Figures) -> None:
     """Threads and matrix rates at the beginning."""
     rates = ", ".join(f"{_giga(rate)} ({name})" for name, rate in report["rates"].items())
@@ -121,7 +125,7 @@ def _show_program(runs: list[Figures]) -> None:
 def show_start(found: Figures) -> None:
     """Start-up by backend, and the demo volume taken apart."""
     for name, row in found["few_slices"].items():
-        told = row.get("refused") or f"{row['seconds']:.2f} s, {row['peak_bytes'] / 1e9:.2f} GB"
+        told = row["refused"] if "refused" in row else _cost(row)
         console.print(f"Start-up with {name} (3 slices of 32 x 32): {told}")
     demo = found["demo"]
     console.print(

@@ -31,7 +31,9 @@ def main() -> None:
             }
         )
     )
-    sys.exit(0 if process.returncode == 0 else 1)
+    if process.returncode < 0:
+        sys.exit(f"ended by signal {-process.returncode}")
+    sys.exit(process.returncode)
 
 
 if __name__ == "__main__":

@@ -199,7 +199,7 @@ BatchSize = Annotated[
     int,
     Option(
         metavar="N",
-        help="Slices between two reports of progress. Never the result.",
+        help="Slices between two reports of progress, at least. Never the result.",
         rich_help_panel=_SPEED,
     ),
 ]

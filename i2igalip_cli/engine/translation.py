@@ -20,7 +20,8 @@ class TranslationOptions:
         backend: Name in `BACKENDS`; None takes the one for the device.
         device: "cpu", "cuda", ...; None takes the GPU where there is one.
         threads: Of the processor; None takes all that the process may use. Never the result.
-        batch_size: Slices between two reports of progress. Never the result.
+        batch_size: Slices between two reports of progress, at least; more where that keeps the
+            backend busy. Never the result.
         precision: Arithmetic; less than float32 is refused where it costs too much.
         planes: One of the checkpoint's planes, "all" for the median of three, None for its first.
         compile: Let torch compile the generator first.

@@ -72,16 +72,6 @@ CHECKPOINTS = {
 }
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_cache(tmp_path_factory):
-    """The models that this file makes are made once for all its tests."""
-    folder = tmp_path_factory.mktemp("onnx")
-    patch = pytest.MonkeyPatch()
-    patch.setattr(onnx_model, "cache_folder", lambda: folder)
-    yield folder
-    patch.undo()
-
-
 @cache
 def checkpoint_of(kind: str) -> Checkpoint:
     return CHECKPOINTS[kind]()

@@ -31,7 +31,7 @@ POISON = (61, 61, 60)  # shape of a volume that breaks the device
 class Negative:
     """A backend: 1 - x."""
 
-    name = "negative"
+    name, chunk = "negative", 1
 
     def __init__(
         self, checkpoint, device=None, threads=None, precision="float32", compile=False
