@@ -126,5 +126,6 @@ def _is_frozen(array: Any) -> bool:  # noqa: ANN401 (people give lists, too)
 
 
 def _is_finite(array: Array) -> bool:
-    """Whether there is no NaN or infinity; the sum tells without a copy, unless it overflows."""
-    return bool(np.isfinite(array.sum(dtype=np.float64)))
+    """Whether there is no NaN or infinity: the sum tells without a copy, and can't overflow."""
+    with np.errstate(invalid="ignore"):  # infinities of both signs
+        return bool(np.isfinite(array.sum(dtype=np.float64)))
