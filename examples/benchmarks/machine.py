@@ -15,6 +15,16 @@ from i2igalip_cli.config import GeneratorConfig
 from i2igalip_cli.networks.unet import Generator
 
 WATCH = Path(__file__).with_name("watch.py")
+# Of small sizes of the benchmarks, which show in seconds that they run.
+TINY_GENERATOR = GeneratorConfig(
+    width=8,
+    multipliers=(1, 2),
+    norm_groups=4,
+    head_width=8,
+    context=16,
+    residual_blocks=1,
+    attention_reductions=(2,),
+)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from pathlib import Path
 import open_clip
 import torch
 from literal_step import Clock, LiteralStep
+from machine import TINY_GENERATOR, matrix_rate
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -71,15 +72,7 @@ TINY = Sizes(
     text_layers=2,
     context=32,
     embedding=16,
-    generator=GeneratorConfig(
-        width=8,
-        multipliers=(1, 2),
-        norm_groups=4,
-        head_width=8,
-        context=16,
-        residual_blocks=1,
-        attention_reductions=(2,),
-    ),
+    generator=TINY_GENERATOR,
     heads=HeadConfig(blocks=(1, 2, 4, 5)),
 )
 
@@ -259,20 +252,10 @@ def largest_difference(one: dict[str, Tensor], two: dict[str, Tensor]) -> tuple[
     )
 
 
-def multiply_rate(side: int = 2048, repeats: int = 5) -> float:
-    """Float32 matrix products, in GFLOP/s: the fastest of a few."""
-    a, b = torch.rand(side, side), torch.rand(side, side)
-    best = float("inf")
-    for _ in range(repeats):
-        began = time.perf_counter()
-        a @ b
-        best = min(best, time.perf_counter() - began)
-    return 2 * side**3 / best / 1e9
-
-
 def compare(sizes: Sizes, repeats: int) -> dict[str, object]:
     """Measure every row, and each against the literal one."""
-    report: dict[str, object] = {"multiply_gflops": multiply_rate(), "rows": {}}
+    rate = matrix_rate(torch.get_num_threads(), repeats=5)
+    report: dict[str, object] = {"multiply_gflops": rate / 1e9, "rows": {}}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for row in ROWS:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from literal_translation import encode_caption
+from machine import TINY_GENERATOR
 from nilearn import datasets
 from transformers import BertConfig, BertModel
 
@@ -19,15 +20,6 @@ from i2igalip_cli.volumes.grid import resample
 BRAIN = tuple(DOMAINS[name] for name in ("T1", "T2", "PD"))
 PELVIS = tuple(DOMAINS[name] for name in ("pelvic-MR", "pelvic-CT"))
 PSNR = 27.0  # dB, as between MR contrasts: what the loss of reduced arithmetic is held against
-TINY_GENERATOR = GeneratorConfig(
-    width=8,
-    multipliers=(1, 2),
-    norm_groups=4,
-    head_width=8,
-    context=16,
-    residual_blocks=1,
-    attention_reductions=(2,),
-)
 # For long volumes of large slices: without attention but at the smallest of six levels.
 LIGHT_GENERATOR = replace(TINY_GENERATOR, multipliers=(1,) * 6, attention_reductions=())
 TINY_TEXT = BertConfig(

@@ -44,6 +44,7 @@ def prepare(
     from dataclasses import replace
 
     from i2igalip_cli.config import (
+        ALL_PLANES,
         PLANES,
         PrepareConfig,
         load_prepare_config,
@@ -55,7 +56,7 @@ def prepare(
     given = {
         "patterns": parse_assignments("--pattern", pattern) if pattern else None,
         "captions": parse_assignments("--caption", caption) if caption else None,
-        "planes": PLANES if plane == ["all"] else tuple(plane) if plane else None,
+        "planes": PLANES if plane == [ALL_PLANES] else tuple(plane) if plane else None,
         "crop": replace(settings.crop, whole=True) if whole else None,
         "split": split,
         "seed": seed,

@@ -4,7 +4,14 @@ A configuration checks itself when it is made and reports all of its faults toge
 the paper's (I2I-Galip, MIDL 2025); `examples/demo.toml` holds those of the shipped checkpoint.
 """
 
-from i2igalip_cli.config.data import PLANES, CropPolicy, IntensityPolicy, Plane, PrepareConfig
+from i2igalip_cli.config.data import (
+    ALL_PLANES,
+    PLANES,
+    CropPolicy,
+    IntensityPolicy,
+    Plane,
+    PrepareConfig,
+)
 from i2igalip_cli.config.files import (
     from_dict,
     load_prepare_config,
@@ -16,6 +23,7 @@ from i2igalip_cli.config.networks import GeneratorConfig, HeadConfig, LossWeight
 from i2igalip_cli.config.training import CaptionContext, Precision, TrainConfig
 
 __all__ = [
+    "ALL_PLANES",
     "PLANES",
     "CaptionContext",
     "CropPolicy",

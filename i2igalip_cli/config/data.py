@@ -8,6 +8,7 @@ from i2igalip_cli.config.faults import raise_faults
 
 Plane = Literal["axial", "coronal", "sagittal"]
 PLANES: tuple[Plane, ...] = get_args(Plane)
+ALL_PLANES = "all"  # what people say for these
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,13 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from i2igalip_cli.checkpoints import Checkpoint
-from i2igalip_cli.config import PLANES, Plane
-from i2igalip_cli.engine.translation import ALL_PLANES
+from i2igalip_cli.config import ALL_PLANES, PLANES, Plane
 from i2igalip_cli.errors import ConfigError
 from i2igalip_cli.volumes import Volume
 from i2igalip_cli.volumes.foreground import Box, foreground_level
 from i2igalip_cli.volumes.intensity import IntensityWindow
-from i2igalip_cli.volumes.slicing import cut_padding, pad_slices, turn_box, view_slices
+from i2igalip_cli.volumes.slicing import cut_padding, pad_slices, view_slices
 from i2igalip_cli.volumes.volume import Array
 
 Stored = npt.NDArray[np.float32] | npt.NDArray[np.uint16]
@@ -91,9 +90,7 @@ def lay_plane(
     volume: Volume, window: IntensityWindow, box: Box, plane: Plane, checkpoint: Checkpoint
 ) -> PlaneSlices:
     """The slices of a plane within a box, ready to be translated."""
-    source = view_slices(volume.array, volume.affine, plane)[
-        turn_box(box, volume.shape, volume.affine, plane)
-    ]
+    source = view_slices(volume.array[box], volume.affine, plane)
     least = foreground_level(window, checkpoint.crop)
     return PlaneSlices(
         source=source,

@@ -17,7 +17,7 @@ from i2igalip_cli.domains import DOMAINS, Domain
 from i2igalip_cli.engine.dataset import SPLITS, DatasetIndex, Shard, Split
 from i2igalip_cli.errors import ConfigError, DatasetError, VolumeError
 from i2igalip_cli.volumes import Volume, is_second_of_pair, load_volume, volume_suffix
-from i2igalip_cli.volumes.foreground import find_box, foreground_level
+from i2igalip_cli.volumes.foreground import Box, find_box, foreground_level
 from i2igalip_cli.volumes.intensity import IntensityWindow, find_window
 from i2igalip_cli.volumes.slicing import in_plane_spacing, turn_box, view_slices
 
@@ -272,6 +272,7 @@ def _cut(
         window = find_window(volume.array, domain, policy)
     except VolumeError as error:
         raise VolumeError(f"{raw.path}: {error}") from error
+    box = find_box(volume, window, settings.crop)
     shards = []
     for plane in settings.planes:
         file = Path(split, domain.name, f"{raw.subject}_{plane}.npy")
@@ -279,7 +280,7 @@ def _cut(
             raise DatasetError(
                 f"{raw.path}: a second {domain.name} volume of subject {raw.subject}"
             )
-        slices, place = _cut_plane(volume, window, plane, settings)
+        slices, place = _cut_plane(volume, window, box, plane, settings)
         if len(slices) == 0:
             notes.append(f"{raw.path}: no {plane} slice with foreground; left out")
             continue
@@ -306,12 +307,11 @@ def _cut(
 
 
 def _cut_plane(
-    volume: Volume, window: IntensityWindow, plane: Plane, settings: PrepareConfig
+    volume: Volume, window: IntensityWindow, box: Box, plane: Plane, settings: PrepareConfig
 ) -> tuple[npt.NDArray[np.float16], tuple[int, int, int]]:
     """The slices (N, H, W) of a plane, without empty ends; slice, row, column of their corner."""
-    box = find_box(volume, window, settings.crop)
     across, rows, columns = turn_box(box, volume.shape, volume.affine, plane)
-    view = view_slices(volume.array, volume.affine, plane)[across, rows, columns]
+    view = view_slices(volume.array[box], volume.affine, plane)
     slices = window.to_unit(view)
     bright = view > foreground_level(window, settings.crop)
     kept = np.flatnonzero(bright.mean(axis=(1, 2)) >= MINIMUM_FOREGROUND)

@@ -8,7 +8,6 @@ from typing import Any
 import i2igalip_cli
 from i2igalip_cli.checkpoints import Checkpoint, load_checkpoint
 from i2igalip_cli.domains import Domain, find_domain
-from i2igalip_cli.engine.captions import encode_caption
 from i2igalip_cli.engine.cohort.inputs import Choice, find_volumes, stem_of
 from i2igalip_cli.engine.cohort.items import output_suffix
 from i2igalip_cli.engine.cohort.rows import files_of, rounded
@@ -16,6 +15,7 @@ from i2igalip_cli.engine.cohort.settings import (
     TranslationSettings,
     choose_dtype,
     find_targets,
+    make_translator,
     name_planes,
 )
 from i2igalip_cli.engine.comparison import preview_name, save_preview
@@ -88,19 +88,21 @@ def translate_single(
     for place in places:
         check_output(place, format=_format_of(place, settings), overwrite=overwrite)
         _keep_source(entry, place)
-    translator = _make_translator(checkpoint, settings)
+    translator = make_translator(settings, checkpoint)
     translator.begin()
     source = load_entry(entry, settings.irregular)
-    for target in targets:
-        choose_dtype(settings.dtype, target, source)  # refused before anything is written
+    dtypes = [choose_dtype(settings.dtype, target, source) for target in targets]
     opened = _Opened(
         entry=entry, source=source, checkpoint=checkpoint, settings=settings, overwrite=overwrite
     )
     return tuple(
         opened.translate(
-            translator.to(target.name), place, _share_progress(on_progress, number, len(targets))
+            translator.to(target.name),
+            place,
+            dtype,
+            _share_progress(on_progress, number, len(targets)),
         )
-        for number, (target, place) in enumerate(zip(targets, places, strict=True))
+        for number, (target, place, dtype) in enumerate(zip(targets, places, dtypes, strict=True))
     )
 
 
@@ -123,6 +125,7 @@ class _Opened:
         self,
         translator: Translator,
         place: Path,
+        dtype: str,
         on_progress: Callable[[int, int], None] | None,
     ) -> SingleReport:
         """Translate to one target and write that.
@@ -134,7 +137,6 @@ class _Opened:
             result = translator(self.source, on_progress)
         except VolumeError as error:
             raise VolumeError(f"{self.entry.path}: {error}") from error
-        dtype = choose_dtype(self.settings.dtype, result.target, self.source)
         asked = _format_of(place, self.settings)
         save_volume(result.volume, place, format=asked, dtype=dtype, overwrite=self.overwrite)
         preview = None
@@ -210,14 +212,6 @@ def _keep_source(entry: VolumeEntry, place: Path) -> None:
     inside = place.resolve() in {folder for name in sources for folder in name.resolve().parents}
     if inside or any(o.samefile(s) for o in outputs for s in sources if s.exists()):
         raise VolumeError(f"{place} is the source, or holds it: choose another -o")
-
-
-def _make_translator(checkpoint: Checkpoint, settings: TranslationSettings) -> Translator:
-    said = None
-    if settings.caption is not None:
-        said = encode_caption(settings.caption, checkpoint, settings.encoder, settings.weights)
-    first = settings.targets[0]
-    return Translator(checkpoint, first, settings.source, settings.options, said)
 
 
 def _find_entry(path: Path, choice: Choice) -> VolumeEntry:

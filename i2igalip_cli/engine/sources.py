@@ -1,16 +1,13 @@
 """What a volume is worth as a source for a checkpoint: refusals and warnings."""
 
-import numpy as np
-
 from i2igalip_cli.checkpoints import Checkpoint
 from i2igalip_cli.config import CropPolicy, Plane
 from i2igalip_cli.domains import Domain
 from i2igalip_cli.errors import VolumeError
 from i2igalip_cli.volumes import Volume
-from i2igalip_cli.volumes.foreground import Box
+from i2igalip_cli.volumes.foreground import Box, count_above
 from i2igalip_cli.volumes.intensity import IntensityWindow
 from i2igalip_cli.volumes.slicing import in_plane_spacing
-from i2igalip_cli.volumes.volume import Array
 
 NEGATIVE_SHARE = 0.01  # of voxels: more is no magnitude image, or not only
 FAINT = 0.05  # of the window: above most noise, below the foreground of the crop
@@ -87,8 +84,8 @@ def judge_box(
     if crop.whole:
         return ()
     least = window.low + FAINT * (window.high - window.low)
-    inside = _count_above(volume.array[box], least)
-    share = 1 - inside / max(_count_above(volume.array, least), 1)
+    inside = count_above(volume.array[box], least)
+    share = 1 - inside / max(count_above(volume.array, least), 1)
     if share <= LOST_SHARE:
         return ()
     extent = " x ".join(f"{part.start}-{part.stop}" for part in box)
@@ -97,8 +94,3 @@ def judge_box(
         f"foreground's box (voxels {extent}) and comes out empty: noise, or tissue that a coil's "
         "fall-off has darkened",
     )
-
-
-def _count_above(array: Array, least: float) -> int:
-    """Voxels above an intensity; a layer at a time, for memory's sake."""
-    return sum(int(np.count_nonzero(array[:, :, k] > least)) for k in range(array.shape[2]))

@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 
-from i2igalip_cli.config import PLANES, Plane
+from i2igalip_cli.config import ALL_PLANES, PLANES, Plane
 from i2igalip_cli.domains import Domain
 from i2igalip_cli.engine.backends import BACKENDS, PRECISIONS, Precision
 from i2igalip_cli.errors import ConfigError
 from i2igalip_cli.volumes import Volume
 from i2igalip_cli.volumes.intensity import IntensityWindow
-
-ALL_PLANES = "all"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -127,7 +127,7 @@ class Translator:
         loss = self._judge_precision(laid[0])
         result = self._translate(straight, box, laid, on_progress)
         lost = judge_box(straight, inner, box, self.checkpoint.crop)
-        jump = through_plane_jump(view_slices(result, straight.affine, self.planes[0]))
+        jump = through_plane_jump(view_slices(result[box], straight.affine, self.planes[0]))
         if straight is not volume:
             result = resample(result, straight.affine, volume.affine, volume.shape)
         out_window = self._find_out_window(window)

@@ -27,9 +27,12 @@ def find_box(volume: Volume, window: IntensityWindow, policy: CropPolicy) -> Box
         Slices along I, J, K; the whole volume where the policy says so or nothing is foreground.
     """
     shape = volume.shape
+    everything = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
+    if policy.whole:
+        return everything
     counts = _count_foreground(volume.array, foreground_level(window, policy))
-    if policy.whole or counts[0].sum() == 0:
-        return slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])
+    if counts[0].sum() == 0:
+        return everything
     i, j, k = (
         _extent(counts[axis], policy.share * volume.array.size / shape[axis], margin)
         for axis, margin in enumerate(
@@ -49,9 +52,20 @@ def foreground_level(window: IntensityWindow, policy: CropPolicy) -> float:
     return window.low + policy.threshold * (window.high - window.low)
 
 
+def count_above(array: Array, threshold: float) -> int:
+    """Voxels above an intensity; a layer at a time, for memory's sake."""
+    layers = array.transpose(_memory_order(array))
+    return sum(int(np.count_nonzero(layer > threshold)) for layer in layers)
+
+
+def _memory_order(array: Array) -> npt.NDArray[np.intp]:
+    """Axes from the slowest to the fastest: layers across the first lie together in memory."""
+    return np.argsort(array.strides)[::-1]
+
+
 def _count_foreground(array: Array, threshold: float) -> list[npt.NDArray[np.int64]]:
     """Foreground voxels of each layer across I, J and K; a layer at a time, for memory's sake."""
-    order = np.argsort(array.strides)[::-1]  # layers that lie together in memory
+    order = _memory_order(array)
     counts = [np.zeros(size, np.int64) for size in array.shape]
     first, second, third = (counts[axis] for axis in order)
     for number, layer in enumerate(array.transpose(order)):

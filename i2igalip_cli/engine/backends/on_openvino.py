@@ -1,23 +1,13 @@
 """OpenVINO on the processor: an extra, for its bfloat16."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 
-from i2igalip_cli.checkpoints import Checkpoint
-from i2igalip_cli.domains import Domain
-from i2igalip_cli.engine.backends.base import (
-    CALLS_A_WORKER,
-    Precision,
-    count_threads,
-    find_tokens,
-    refuse_compile,
-    refuse_device,
-    refuse_precision,
-    run_in_pieces,
-)
+from i2igalip_cli.engine.backends.base import refuse_precision
+from i2igalip_cli.engine.backends.on_processor import ProcessorBackend
 from i2igalip_cli.engine.backends.onnx_model import find_model
 from i2igalip_cli.errors import ConfigError
 from i2igalip_cli.volumes.volume import Array
@@ -26,33 +16,15 @@ KEPT_SIZES = 4  # of slices: each takes some 90 MB
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
-class OpenVinoBackend:
-    """One slice a run and one thread a run, as in ONNX Runtime; a compiled model for each size.
+class OpenVinoBackend(ProcessorBackend):
+    """Float32, and bfloat16 where the processor has it; a compiled model for each size of slices.
 
-    Args:
-        checkpoint: What to run.
-        device: "cpu" or None.
-        threads: Of the processor; None takes all that the process may use.
-        precision: "float32", or "bfloat16" where the processor has it.
-        compile: Not here.
-
-    Raises:
-        ConfigError: OpenVINO isn't installed, another device or arithmetic, or a method that has
-            no graph.
+    Arguments as in `ProcessorBackend`.
     """
 
     name = "openvino"
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        device: str | None = None,
-        threads: int | None = None,
-        precision: Precision = "float32",
-        compile: bool = False,
-    ) -> None:
-        refuse_device(checkpoint, self.name, device)
-        refuse_compile(self.name, compile)
+    def _open(self) -> None:
         try:
             import openvino
         except ImportError as error:
@@ -63,22 +35,15 @@ class OpenVinoBackend:
         self.core = openvino.Core()
         able = self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         known = ("float32", "bfloat16") if "BF16" in able else ("float32",)
-        refuse_precision(self.name, precision, known)
-        self.checkpoint = checkpoint
-        self.precision = precision
-        self.threads = count_threads(threads)
-        self.chunk = CALLS_A_WORKER * self.threads
-        self.warnings: list[str] = []
-        self.model = self.core.read_model(find_model(checkpoint, self.warnings))
+        refuse_precision(self.name, self.precision, known)
+        self.model = self.core.read_model(find_model(self.checkpoint, self.warnings))
         self._requests: dict[tuple[tuple[int, ...], ...], SimpleQueue[Any]] = {}  # by sizes
         self._converted = False
 
-    def __call__(self, slices: Array, source: Domain | None, target: Domain) -> Array:
-        """Translate slices (N, 1, H, W)."""
-        index, tokens = find_tokens(self.checkpoint, target)
+    def _prepare(self, slices: Array, tokens: Array, index: int) -> Callable[[Array], Array]:
         inputs = {"tokens": tokens, "domain": np.array([index])}
         sizes = ((1, *slices.shape[1:]), tokens.shape)
-        requests = self._requests.pop(sizes, None) or self._prepare(*sizes)
+        requests = self._requests.pop(sizes, None) or self._compile(*sizes)
         self._requests[sizes] = requests  # the last one used stands last
         while len(self._requests) > KEPT_SIZES:
             del self._requests[next(iter(self._requests))]
@@ -87,11 +52,7 @@ class OpenVinoBackend:
             # one for Python's lock, one for that of the library (openvino 2026.4).
             self._run(requests, {"slices": slices[:1], **inputs})
             self._converted = True
-
-        def run(piece: Array) -> Array:
-            return self._run(requests, {"slices": piece, **inputs})
-
-        return run_in_pieces(run, slices, 1, self.threads)
+        return lambda piece: self._run(requests, {"slices": piece, **inputs})
 
     def _run(self, requests: "SimpleQueue[Any]", inputs: Mapping[str, Any]) -> Array:
         request = requests.get()
@@ -101,7 +62,7 @@ class OpenVinoBackend:
         finally:
             requests.put(request)
 
-    def _prepare(self, slices: tuple[int, ...], tokens: tuple[int, ...]) -> "SimpleQueue[Any]":
+    def _compile(self, slices: tuple[int, ...], tokens: tuple[int, ...]) -> "SimpleQueue[Any]":
         """Compile the model for one size; a request for each thread.
 
         Fixed sizes run a fifth faster than open ones; compiling takes a second.

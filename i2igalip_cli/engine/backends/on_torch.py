@@ -119,19 +119,14 @@ class TorchBackend:
                 translated = self.method.translate(self._send(piece), source, target)
                 return translated.float().cpu().numpy()
 
-        with _threads_kept(), self._arithmetic_kept():
-            try:
+        try:
+            with _threads_kept(), self._arithmetic_kept():
                 return run_in_pieces(run, slices, self.batch, self.workers)
-            except RuntimeError as error:
-                if not _is_out_of_memory(error):
-                    raise
-                self._halve(error)
-            try:
-                return run_in_pieces(run, slices, self.batch, self.workers)
-            except RuntimeError as error:
-                if not _is_out_of_memory(error):
-                    raise
-                raise self._too_large(error) from error
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+            self._halve(error)
+        return self(slices, source, target)
 
     def _arithmetic_kept(self) -> contextlib.AbstractContextManager[None]:
         """Convolutions on CUDA in the arithmetic asked for: cuDNN's own choice is TF32."""
@@ -179,18 +174,15 @@ class TorchBackend:
         import torch
 
         if self.batch == 1 or self._halved:
-            raise self._too_large(error) from error
+            raise ConfigError(
+                f"out of memory on {self.device} with {self.batch} slices at a time "
+                f"({first_line(error)}); end what else runs there, or take --device cpu"
+            ) from error
         self._halved = True
         self.batch //= 2
         self.warnings.append(f"out of memory on {self.device}; now {self.batch} slices at a time")
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-
-    def _too_large(self, error: Exception) -> ConfigError:
-        return ConfigError(
-            f"out of memory on {self.device} with {self.batch} slices at a time "
-            f"({first_line(error)}); end what else runs there, or take --device cpu"
-        )
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

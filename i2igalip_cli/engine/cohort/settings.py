@@ -6,10 +6,12 @@ from dataclasses import asdict, dataclass, field, fields
 import numpy as np
 
 from i2igalip_cli.checkpoints import Checkpoint
-from i2igalip_cli.config import Plane
+from i2igalip_cli.config import ALL_PLANES, Plane
 from i2igalip_cli.domains import Domain, find_domain
+from i2igalip_cli.engine.captions import FreeCaption, encode_caption
 from i2igalip_cli.engine.planes import choose_planes
-from i2igalip_cli.engine.translation import ALL_PLANES, TranslationOptions
+from i2igalip_cli.engine.translation import TranslationOptions
+from i2igalip_cli.engine.translator import Translator
 from i2igalip_cli.errors import ConfigError, VolumeError
 from i2igalip_cli.volumes import FORMATS, Irregular, Volume
 
@@ -142,6 +144,29 @@ def find_targets(settings: TranslationSettings, checkpoint: Checkpoint) -> tuple
     found = tuple(find_domain(text, checkpoint.domains) for text in settings.targets)
     _refuse_twice([domain.name for domain in found], settings.targets)
     return found
+
+
+def encode_own_caption(settings: TranslationSettings, checkpoint: Checkpoint) -> FreeCaption | None:
+    """The user's own caption, encoded; None where there is none.
+
+    Raises:
+        ConfigError: It is empty.
+        CheckpointError: The checkpoint's encoder isn't here.
+    """
+    if settings.caption is None:
+        return None
+    return encode_caption(settings.caption, checkpoint, settings.encoder, settings.weights)
+
+
+def make_translator(settings: TranslationSettings, checkpoint: Checkpoint) -> Translator:
+    """What translates to the first target; `Translator.to` leads to the others.
+
+    Raises:
+        ConfigError: The checkpoint doesn't know a domain or a plane, or the caption is empty.
+        CheckpointError: A caption's encoder isn't here.
+    """
+    said = encode_own_caption(settings, checkpoint)
+    return Translator(checkpoint, settings.targets[0], settings.source, settings.options, said)
 
 
 def _refuse_twice(names: Sequence[str], said: Sequence[str]) -> None:

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from i2igalip_cli.checkpoints import load_checkpoint
-from i2igalip_cli.engine.captions import encode_caption
 from i2igalip_cli.engine.cohort.job import Job
 from i2igalip_cli.engine.cohort.ledger import Ledger
 from i2igalip_cli.engine.cohort.run import Beginning, CohortRequest, begin_cohort
+from i2igalip_cli.engine.cohort.settings import encode_own_caption
 from i2igalip_cli.engine.cohort.shards import Shard
 from i2igalip_cli.engine.cohort.slurm import DEFAULTS, WARNING_SECONDS, Submission
 from i2igalip_cli.errors import ConfigError, VolumeError, one_line
@@ -128,10 +128,8 @@ def _require_slurm() -> None:
 
 def _check_caption(request: CohortRequest) -> None:
     """Refuse a caption that no task could encode."""
-    settings = request.settings
-    if settings.caption is not None:
-        checkpoint = load_checkpoint(settings.weights)
-        encode_caption(settings.caption, checkpoint, settings.encoder, settings.weights)
+    if request.settings.caption is not None:
+        encode_own_caption(request.settings, load_checkpoint(request.settings.weights))
 
 
 def _make_log_folder(ledger: Ledger) -> Path:

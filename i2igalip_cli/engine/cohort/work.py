@@ -15,7 +15,6 @@ from functools import cached_property
 
 import i2igalip_cli
 from i2igalip_cli.checkpoints import load_checkpoint
-from i2igalip_cli.engine.captions import encode_caption
 from i2igalip_cli.engine.cohort.claims import Claim
 from i2igalip_cli.engine.cohort.items import CohortItem
 from i2igalip_cli.engine.cohort.ledger import Ledger, RunFaultError
@@ -24,7 +23,7 @@ from i2igalip_cli.engine.cohort.plan import Event, Plan
 from i2igalip_cli.engine.cohort.products import write_products
 from i2igalip_cli.engine.cohort.reading import SourceReader
 from i2igalip_cli.engine.cohort.rows import Row, Status, identify_input
-from i2igalip_cli.engine.cohort.settings import take_fingerprints
+from i2igalip_cli.engine.cohort.settings import make_translator, take_fingerprints
 from i2igalip_cli.engine.translation import Translation
 from i2igalip_cli.engine.translator import Translator
 from i2igalip_cli.errors import EmptyVolumeError, GalipError, VolumeError, first_line, one_line
@@ -97,12 +96,7 @@ class Worker:
         checkpoint = load_checkpoint(settings.weights)
         if take_fingerprints(settings, checkpoint) != self.plan.fingerprints:
             raise RunFaultError("the checkpoint was changed while the run began; start it again")
-        said = None
-        if settings.caption is not None:
-            args = (settings.caption, checkpoint, settings.encoder, settings.weights)
-            said = encode_caption(*args)
-        first = settings.targets[0]
-        made = Translator(checkpoint, first, settings.source, settings.options, said)
+        made = make_translator(settings, checkpoint)
         _ = made.backend  # what it can't do concerns all volumes
         return made
 
