@@ -66,14 +66,24 @@ def orthogonal_grid(
     return covering, (i, j, k)
 
 
-def resample(array: Array, affine: Affine, to: Affine, shape: tuple[int, int, int]) -> Array:
-    """An array on another grid, linearly interpolated; outside it is 0.
+def resample(
+    array: Array,
+    affine: Affine,
+    to: Affine,
+    shape: tuple[int, int, int],
+    *,
+    nearest: bool = False,
+    outside: float = 0.0,
+) -> Array:
+    """An array on another grid, linearly interpolated.
 
     Args:
         array: (I, J, K) on the grid of `affine`.
         affine: (4, 4) voxel indices to mm.
         to: (4, 4) the other grid's.
         shape: The other grid's voxels along its axes.
+        nearest: Take the nearest voxel instead, for masks and label maps.
+        outside: What stands where the array doesn't reach.
 
     Returns:
         float32 of `shape`.
@@ -87,7 +97,8 @@ def resample(array: Array, affine: Affine, to: Affine, shape: tuple[int, int, in
         between[:3, 3],
         output_shape=shape,
         output=np.float32,
-        order=1,
+        order=0 if nearest else 1,
+        cval=outside,
         mode="grid-constant",  # fades over one voxel: rounding can't drop the outermost layer
     )
     return resampled

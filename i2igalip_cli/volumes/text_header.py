@@ -168,7 +168,10 @@ def _parse_meta(path: Path, content: bytes) -> TextHeader:
         found = re.fullmatch(r"([^=:]+)[=:](.*)", line)  # MetaIO takes either sign, the first
         if not found:
             raise VolumeError("not a readable MetaImage file (no header of 'name = value' lines)")
-        fields[found[1].strip()] = found[2].strip()
+        name = found[1].strip()
+        if name in fields and name != "Comment":  # MetaIO and we would take other ones
+            raise VolumeError(f"damaged: its header says {name} twice")
+        fields[name] = found[2].strip()
         place = end + 1
     _require(fields, ("NDims", "DimSize", "ElementType"))
     dimension = _whole_numbers(fields, "NDims", 1)[0]

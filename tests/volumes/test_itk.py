@@ -198,6 +198,7 @@ META_FAULTS = [
     (b"DimSize = 3 4 5\n", b"", "lacks DimSize"),
     (b"DimSize = 3 4 5", b"DimSize = 3 4", "DimSize = 3 4"),
     (b"DimSize = 3 4 5", b"DimSize = 900 900 900", "truncated: its header asks for"),
+    (b"DimSize = 3 4 5", b"DimSize = 3 x\nDimSize = 3 4 5", "says DimSize twice"),
     (b"NDims = 3", b"NDims = 12", "NDims = 12"),
     (b"MET_SHORT", b"MET_OTHER", "ElementType MET_OTHER"),
     (b"BinaryData = True", b"BinaryData = False", "voxels in text"),
