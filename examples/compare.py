@@ -72,7 +72,7 @@ def main() -> None:
             figures[f"{source} to {target}"] = {
                 column: {
                     f"{protocol} {metric}": float(
-                        np.mean([getattr(row[protocol], metric) for row in rows])
+                        np.mean([row[protocol][metric] for row in rows])
                     )
                     for protocol in ("paper", "fixed")
                     for metric in ("psnr", "ssim")

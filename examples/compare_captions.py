@@ -38,7 +38,7 @@ def main() -> None:
             for path in sources:
                 wanted = load_volume(path.with_name(path.name.replace("_T1.", f"_{target}.")))
                 result = translate_volume(load_volume(path), checkpoint, target, caption=said)
-                scores.append(evaluate(result.volume, wanted)["fixed"].psnr)
+                scores.append(evaluate(result.volume, wanted)["fixed"]["psnr"])
                 warnings = [line for line in result.warnings if "nearer" in line]
             print(f"| {target} | {text} | {np.mean(scores):.2f} | {'yes' if warnings else 'no'} |")
 

@@ -61,8 +61,8 @@ def main() -> None:
                 scores = [evaluate(result.volume, wanted)["fixed"] for result in results]
                 found.append(
                     [
-                        *[score.psnr for score in scores],
-                        *[score.ssim for score in scores],
+                        *[score["psnr"] for score in scores],
+                        *[score["ssim"] for score in scores],
                         *[100 * (result.jump or 0.0) for result in results],
                         jump(wanted),
                     ]

@@ -24,7 +24,8 @@ for volume in "$out"/simulated/cohort/test/*_T1.nii.gz; do
   i2igalip translate "$volume" --from T1 --to T2 -o "$out/predicted/$name" --preview
   cp "$out/simulated/cohort/test/$name" "$out/reference/$name"
 done
-i2igalip evaluate --pred "$out/predicted" --gt "$out/reference"
+i2igalip evaluate --pred "$out/predicted" --gt "$out/reference" -o "$out/results.csv" \
+  --report "$out/report.html"
 
-echo "Pictures:"
-ls "$out"/template/*.png "$out"/predicted/*.png
+echo "Pictures, and the report of the evaluation:"
+ls "$out"/template/*.png "$out"/predicted/*.png "$out/report.html"

@@ -26,7 +26,7 @@ def main(source: Path, out: Path) -> None:
     back = translate(t2.array, to="T1", weights=checkpoint)  # an array for an array
     scores = evaluate(back, t1.array)
     fixed = scores["fixed"]
-    print(f"{out}: T1 comes back with {fixed.psnr:.2f} dB, SSIM {fixed.ssim:.1f} %")
+    print(f"{out}: T1 comes back with {fixed['psnr']:.2f} dB, SSIM {fixed['ssim']:.1f} %")
 
     try:
         translate(t1, to="FLAIR", weights=checkpoint)

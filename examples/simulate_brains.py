@@ -175,6 +175,21 @@ def add_lesions(tissues: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.stack([csf, grey, white - lesion, lesion]).astype(np.float32)
 
 
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """What one acquisition does to a signal; all (I, J, K): field, both parts of noise, brain."""
+
+    field: np.ndarray
+    real: np.ndarray
+    imaginary: np.ndarray
+    brain: np.ndarray
+
+    def image(self, truth: np.ndarray) -> np.ndarray:
+        """The signal under this field and this noise, skull-stripped, (I, J, K) float32."""
+        signal = truth * (1 + self.field)
+        return (np.hypot(signal + self.real, self.imaginary) * self.brain).astype(np.float32)
+
+
 class Subject:
     """One simulated person: tissues and relaxation, imaged in any sequence."""
 
@@ -196,16 +211,23 @@ class Subject:
         parts = zip(signals, self.tissues, self.texture, strict=True)
         return np.sum([s * t * x for s, t, x in parts], axis=0).astype(np.float32)
 
-    def acquire(self, truth: np.ndarray) -> np.ndarray:
-        """The truth under a receive field and Rician noise, skull-stripped."""
-        rng = self.rng
-        brain = self.tissues.sum(axis=0) > 0.5
+    @property
+    def brain(self) -> np.ndarray:
+        """What skull stripping leaves, (I, J, K) bool."""
+        return self.tissues.sum(axis=0) > 0.5
+
+    def draw_scan(self, truth: np.ndarray) -> Scan:
+        """A receive field and Rician noise for one image, drawn anew; noise goes by `truth`."""
+        rng, brain = self.rng, self.brain
         field = smooth_field(truth.shape, 4, rng)
         field *= rng.uniform(*RECEIVE_FIELD) / np.abs(field[brain]).max()
-        signal = truth * (1 + field)
         sigma = rng.uniform(*NOISE) * truth[brain].mean()
         real, imaginary = sigma * rng.standard_normal((2, *truth.shape))
-        return (np.hypot(signal + real, imaginary) * brain).astype(np.float32)
+        return Scan(field, real, imaginary, brain)
+
+    def acquire(self, truth: np.ndarray) -> np.ndarray:
+        """The truth under a receive field and Rician noise, skull-stripped."""
+        return self.draw_scan(truth).image(truth)
 
 
 def write(array: np.ndarray, affine: np.ndarray, path: Path, scale: float) -> None:
@@ -229,9 +251,8 @@ def simulate(out: Path, split: str, number: int, anatomy: Anatomy) -> dict[str, 
         truth = subject.truth(sequence)
         scale = 1000 / truth.max()  # scanners' units are arbitrary
         name = f"sub-{seed}_{contrast}.nii.gz"
-        brain = subject.tissues.sum(axis=0) > 0.5
         if split == "test":
-            write(truth * brain, subject.affine, out / "truth" / name, scale)
+            write(truth * subject.brain, subject.affine, out / "truth" / name, scale)
         folder = out / "paired" if split == "paired" else out / "cohort" / split
         write(subject.acquire(truth), subject.affine, folder / name, scale)
     return {"split": split, "seed": seed, "sequences": sequences}

@@ -14,12 +14,12 @@ from i2igalip_cli.errors import GalipError
 if TYPE_CHECKING:
     from i2igalip_cli.checkpoints import load_checkpoint
     from i2igalip_cli.engine.api import translate
-    from i2igalip_cli.engine.evaluator import evaluate
+    from i2igalip_cli.engine.evaluator.api import evaluate
     from i2igalip_cli.volumes import load_volume, save_volume
 
 __version__ = "0.1.0"
 _HOME = {
-    "evaluate": "i2igalip_cli.engine.evaluator",
+    "evaluate": "i2igalip_cli.engine.evaluator.api",
     "load_checkpoint": "i2igalip_cli.checkpoints",
     "load_volume": "i2igalip_cli.volumes",
     "save_volume": "i2igalip_cli.volumes",

@@ -147,3 +147,19 @@ def test_the_command_is_taken_apart(tmp_path) -> None:
     assert long["float32_bytes"] == 4 * memory["side"] ** 2 * long["slices"]
     assert min(short["peak_bytes"], memory["demo_peak_bytes"]) > 30e6
     assert math.isfinite(memory["copies"])
+
+
+def test_evaluation_is_held_against_reading(tmp_path) -> None:
+    out = tmp_path / "report.json"
+    command = [sys.executable, BENCHMARKS / "evaluate.py", "--pairs", "3", "--side", "24"]
+    done = subprocess.run(
+        [*command, "--jobs", "1", "--repeats", "1", "--json", out],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    report = json.loads(out.read_text())
+    assert report["ratio"] == pytest.approx(report["seconds"] / report["reading_seconds"])
+    assert list(report["stages"]) == ["read both", *report["protocols"]]
+    assert min(report["stages"].values()) > 0
+    assert "times that" in done.stdout

@@ -11,7 +11,16 @@ import torch
 from conftest import make_checkpoint
 from safetensors.numpy import load_file, save_file
 
-from i2igalip_cli.checkpoints import load_authors_generator, load_checkpoint, save_checkpoint
+from i2igalip_cli.checkpoints import (
+    Calibration,
+    Distribution,
+    TrainingReference,
+    load_authors_generator,
+    load_checkpoint,
+    load_reference,
+    save_checkpoint,
+    save_reference,
+)
 from i2igalip_cli.config import GeneratorConfig
 from i2igalip_cli.errors import CheckpointError
 from i2igalip_cli.networks.unet import Generator
@@ -83,6 +92,116 @@ def test_a_checkpoint_from_before_crops_and_planes_keeps_whole_axial_frames(
     old = load_checkpoint(checkpoint_file)
     assert old.crop.whole
     assert dict(old.planes) == {"axial": (1.9, 1.8)}
+
+
+CALIBRATION = Calibration(
+    log_error=-3.5,
+    weights={"cycle": 0.5, "edges": 0},
+    means={"cycle": -3.0, "edges": -1},
+    subjects=6,
+    cases=36,
+    held_out_subjects=5,
+    held_out_cases=30,
+    spearman=0.7,
+    spearman_by_direction={"T1 to T2": 0.6},
+    made_from="simulated brains",
+)
+
+
+def reference(seed: int = 0) -> TrainingReference:
+    rng = np.random.default_rng(seed)
+    distributions = {
+        (domain, plane): Distribution(
+            mean=rng.normal(size=16).astype(np.float32),
+            directions=rng.normal(size=(2, 16)).astype(np.float32),
+            variances=rng.uniform(1, 2, 2).astype(np.float32),
+            residual=float(rng.uniform()),
+            usual=0.9,
+            limit=1.1,
+        )
+        for domain in ("T1", "T2")
+        for plane in ("axial", "coronal")
+    }
+    return TrainingReference(
+        distributions=distributions,
+        templates={name: rng.random((24, 24, 24)).astype(np.float32) for name in ("T1", "T2")},
+        likeness=0.8,
+        gain=-0.1,
+        volumes=7,
+    )
+
+
+def assert_same_reference(one: TrainingReference | None, two: TrainingReference | None) -> None:
+    assert one is not None and two is not None
+    (ours, record), (theirs, other) = one.pack(), two.pack()
+    assert record == other
+    assert list(one.distributions) == list(two.distributions)
+    assert ours.keys() == theirs.keys()
+    for name, array in ours.items():
+        np.testing.assert_array_equal(theirs[name], array, err_msg=name)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_what_was_learned_of_quality_comes_back_as_it_was(tmp_path, half) -> None:
+    known = make_checkpoint(reference=reference(), calibration=CALIBRATION)
+    save_checkpoint(known, tmp_path / "known.safetensors", half=half)
+    loaded = load_checkpoint(tmp_path / "known.safetensors")
+    assert_same_reference(known.reference, loaded.reference)
+    assert loaded.calibration == CALIBRATION
+    assert loaded.tensors.keys() == known.tensors.keys()
+
+
+def test_what_was_learned_of_quality_makes_no_other_model(tmp_path) -> None:
+    plain, known = make_checkpoint(), make_checkpoint(reference=reference())
+    assert known.sha256 == plain.sha256
+    for number, checkpoint in enumerate((plain, known)):
+        save_checkpoint(checkpoint, tmp_path / f"{number}.safetensors")
+    one, two = (load_checkpoint(tmp_path / f"{n}.safetensors").sha256 for n in (0, 1))
+    assert one == two == plain.sha256
+
+
+def test_an_altered_reference_is_noticed(tmp_path) -> None:
+    path = tmp_path / "known.safetensors"
+    save_checkpoint(make_checkpoint(reference=reference()), path)
+
+    def alter(record, tensors) -> None:
+        tensors["reference.0.mean"] = tensors["reference.0.mean"] + np.float32(1e-3)
+
+    rewrite(path, alter)
+    with pytest.raises(CheckpointError, match=r"reference of the training data.*SHA-256"):
+        load_checkpoint(path)
+
+
+def test_a_checkpoint_from_before_references_has_none(checkpoint, checkpoint_file) -> None:
+    def age(record, tensors) -> None:
+        record.update(format=2)
+        del record["reference"], record["calibration"]
+
+    rewrite(checkpoint_file, age)
+    old = load_checkpoint(checkpoint_file)
+    assert old.reference is None
+    assert old.calibration is None
+    assert old.sha256 == checkpoint.sha256
+
+
+@pytest.mark.parametrize("change", [{"weights": None}, {"odd": 1}, {"spearman": "high"}])
+def test_a_damaged_calibration_is_refused(tmp_path, change) -> None:
+    path = tmp_path / "known.safetensors"
+    save_checkpoint(make_checkpoint(calibration=CALIBRATION), path)
+    rewrite(path, lambda record, tensors: record["calibration"].update(change))
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_checkpoint(path)
+
+
+def test_a_reference_by_itself_comes_back_as_it_was(tmp_path, checkpoint_file) -> None:
+    save_reference(reference(), tmp_path / "own.safetensors")
+    assert_same_reference(load_reference(tmp_path / "own.safetensors"), reference())
+    with pytest.raises(CheckpointError, match="can't write"):
+        save_reference(reference(), tmp_path / "no" / "own.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "own.safetensors").read_bytes()[:-9])
+    for wrong in (tmp_path / "cut.safetensors", tmp_path / "none.safetensors", checkpoint_file):
+        with pytest.raises(CheckpointError, match=wrong.name):
+            load_reference(wrong)
 
 
 @pytest.mark.parametrize("content", [b"", b"not safetensors at all", b"\x00" * 64])

@@ -221,7 +221,7 @@ def test_the_whole_road(program, raw, encoder_folder, tmp_path) -> None:
         "evaluate", "--pred", tmp_path / "sub-0_T2.nii.gz", "--gt", raw / "sub-0_T2.nii.gz"
     )
     assert evaluated.code == 0, evaluated.err
-    assert "sub-0_T2.nii.gz" in evaluated.out
+    assert "sub-0_T2" in evaluated.out
 
 
 def test_training_says_what_it_is_what_it_takes_and_how_it_does(
@@ -289,33 +289,6 @@ def test_prepare_takes_patterns_and_json(program, raw, tmp_path) -> None:
     result = program("prepare", raw, "--out", out, "--pattern", "T1=*t1*", "--json")
     assert set(json.loads(result.out)["slices"]) == {"T1"}
     assert program("prepare", raw, "--out", tmp_path / "e", "--pattern", "T1").code == 1
-
-
-def test_evaluate_prints_the_same_numbers_for_people_and_machines(program, tmp_path) -> None:
-    for n in range(2):
-        write_head(tmp_path / "gt" / f"s{n}.nii", seed=n)
-        write_head(tmp_path / "pred" / f"s{n}.nii", seed=n + 5)
-    arguments = ("evaluate", "--pred", tmp_path / "pred", "--gt", tmp_path / "gt")
-    found = json.loads(program(*arguments, "--json").out)
-    table = program(*arguments).out
-    for protocol in ("paper", "fixed"):
-        for metric in ("psnr", "ssim"):
-            mean = np.mean([volume[protocol][metric] for volume in found["volumes"]])
-            assert found["mean"][protocol][metric] == pytest.approx(mean)
-            assert f"{mean:.2f} ±" in table
-    ranged = program(*arguments, "--range", -100, 900, "--json")
-    assert json.loads(ranged.out)["mean"]["fixed"]["mae"] > 1
-    masked = program(*arguments, "--mask", tmp_path / "gt", "--json")
-    assert json.loads(masked.out)["volumes"][0]["name"] == "s0"
-
-
-def test_evaluate_refuses_other_grids(program, tmp_path) -> None:
-    one = write_head(tmp_path / "a.nii")
-    two = write_head(tmp_path / "b.nii", shape=(20, 24, 8))
-    result = program("evaluate", "--pred", one, "--gt", two)
-    assert result.code == 1
-    assert "b.nii" in result.err
-    assert "shape" in result.err
 
 
 def test_download_weights_lists_and_checks_what_ships(program) -> None:

@@ -100,7 +100,7 @@ def test_the_shipped_checkpoint_beats_a_copy_of_the_source(simulated) -> None:
         for target, wanted in volumes.items():
             if source != target:
                 made = translate(given, to=target, weights=checkpoint)
-                scores = [evaluate(image, wanted)["fixed"].psnr for image in (made, given)]
+                scores = [evaluate(image, wanted)["fixed"]["psnr"] for image in (made, given)]
                 gains.append(scores[0] - scores[1])
     assert np.mean(gains) >= 3
 

@@ -29,6 +29,14 @@ def test_the_wheel_carries_the_weights(wheel) -> None:
     assert {f"i2igalip_cli/{p.relative_to(PROJECT).as_posix()}" for p in shipped} <= names
 
 
+def test_the_wheel_carries_what_pages_are_made_of(wheel) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assets = PROJECT / "i2igalip_cli" / "evaluation" / "report" / "assets"
+    there = {p.relative_to(PROJECT).as_posix() for p in assets.iterdir()}
+    assert len(there) >= 6
+    assert there <= names
+
+
 def test_an_installed_wheel_translates_from_another_folder(wheel, tmp_path) -> None:
     home = tmp_path / "environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", home], check=True)

@@ -1,68 +1,216 @@
-"""`i2igalip evaluate`: predictions against references."""
+"""`i2igalip evaluate`: predictions against references, and method against method."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, cast, get_args
 
 import typer
 
-from i2igalip_cli.cli.console import Json, print_json, print_table, progress, warn
+from i2igalip_cli.cli import evaluate_options as given
+from i2igalip_cli.cli.cohort import SOME_FAILED, volumes_progress
+from i2igalip_cli.cli.console import plain, print_json, say, warn
+from i2igalip_cli.domains import Modality
+from i2igalip_cli.errors import EvaluationError
 
 if TYPE_CHECKING:
-    from i2igalip_cli.engine.evaluator import EvaluationReport
+    from i2igalip_cli.engine.evaluator.pairs import Sides
+    from i2igalip_cli.engine.evaluator.results import Results
+
+_LISTED = 20  # names on stderr
 
 
 def evaluate(
-    pred: Annotated[Path, typer.Option("--pred", help="A volume, or a folder of volumes.")],
-    gt: Annotated[Path, typer.Option("--gt", help="Its reference, or a folder of same names.")],
-    mask: Annotated[
-        Path | None, typer.Option("--mask", help="Where to look (above 0); a file or a folder.")
-    ] = None,
-    value_range: Annotated[
-        tuple[float, float] | None,
-        typer.Option(
-            "--range",
-            metavar="LOW HIGH",
-            help="Intensities of the fixed protocol, e.g. -1024 3000 for CT; "
-            "default each volume's own percentiles.",
-        ),
-    ] = None,
-    as_json: Json = False,
+    pred: given.Prediction = None,
+    gt: given.Reference = None,
+    *,
+    mask: given.Mask = None,
+    labels_pred: given.PredictedLabels = None,
+    labels_gt: given.Labels = None,
+    pairs: given.Pairs = None,
+    pattern: given.Pattern = None,
+    gt_pattern: given.ReferencePattern = None,
+    compare: given.Compare = None,
+    protocol: given.Protocols = None,
+    value_range: given.ValueRange = None,
+    modality: given.ModalityOf = None,
+    resample: given.Resample = False,
+    features: given.Features = None,
+    jobs: given.Jobs = None,
+    output: given.Output = None,
+    report: given.Report = None,
+    overwrite: given.Overwrite = False,
+    method: given.Method = None,
+    as_json: given.AsJson = False,
 ) -> None:
     """Compare predictions with references.
 
-    PSNR, SSIM and masked MAE, by protocol.
+    Every number says its protocol, range and region; statistics are over subjects. A case that
+    fails, a reference without a prediction and a prediction without a reference are listed, and
+    make the exit code 3.
     """
-    from i2igalip_cli.engine.evaluator import evaluate_paths
-    from i2igalip_cli.evaluation.protocols import Scale
+    if compare is not None:
+        _refuse_with_compare(pred, gt, mask, pairs)
+        _compare(compare, protocol, output, report, overwrite=overwrite, as_json=as_json)
+        return
+    sides: Sides | Path = _sides(pred, gt, mask, labels_pred, labels_gt, pairs, pattern, gt_pattern)
+    from i2igalip_cli.engine.evaluator.run import EvaluationRequest, run_evaluation
+    from i2igalip_cli.engine.evaluator.scoring import DEFAULT_PROTOCOLS, Scoring
+    from i2igalip_cli.engine.evaluator.workers import usable_cores
+    from i2igalip_cli.evaluation.protocols import ProtocolSettings
 
-    with progress("evaluating") as advance:
-        report = evaluate_paths(pred, gt, mask, Scale(value_range=value_range), advance)
-    warn(report.warnings)
-    if as_json:
-        print_json(report.to_dict())
-    else:
-        _show(report)
-
-
-def _show(report: "EvaluationReport") -> None:
-    from rich.table import Table
-
-    columns = (("paper", "psnr"), ("paper", "ssim"), ("fixed", "psnr"), ("fixed", "ssim"))
-    table = Table("volume", title="mean over slices; last row mean ± deviation over volumes")
-    for protocol, metric in columns:
-        table.add_column(f"{protocol}\n{metric.upper()} {'dB' if metric == 'psnr' else '%'}")
-    table.add_column("fixed\nMAE")
-    for row in report.rows:
-        values = [f"{getattr(row.scores[p], m):.2f}" for p, m in columns]
-        table.add_row(row.name, *values, f"{row.scores['fixed'].mae:.4f}")
-    table.add_section()
-    table.add_row(
-        f"mean of {len(report.rows)}",
-        *(_mean(report.summary(p, m), 2) for p, m in columns),
-        _mean(report.summary("fixed", "mae"), 4),
+    if modality is not None and modality.upper() not in get_args(Modality):
+        raise typer.BadParameter(f"--modality {modality}: MR or CT")
+    try:
+        scoring = Scoring(
+            protocols=tuple(protocol or DEFAULT_PROTOCOLS),
+            settings=ProtocolSettings(
+                value_range=value_range,
+                modality=None if modality is None else cast(Modality, modality.upper()),
+            ),
+            resample=resample,
+        )
+    except EvaluationError as error:
+        raise typer.BadParameter(str(error)) from error
+    request = EvaluationRequest(
+        pairs=sides,
+        scoring=scoring,
+        features=tuple(features or ()),
+        jobs=jobs or usable_cores(),
+        method=method,
     )
-    print_table(table)
+    _check_outputs(output, report, overwrite=overwrite)
+    with volumes_progress("evaluating") as advance:
+        results = run_evaluation(request, advance)
+    _write(results, output, report, overwrite=overwrite)
+    _show(results, as_json=as_json)
 
 
-def _mean(summary: tuple[float, float] | None, digits: int) -> str:
-    return "" if summary is None else f"{summary[0]:.{digits}f} ± {summary[1]:.{digits}f}"
+def _sides(
+    pred: Path | None,
+    gt: Path | None,
+    mask: Path | None,
+    labels_pred: Path | None,
+    labels_gt: Path | None,
+    pairs: Path | None,
+    pattern: str | None,
+    gt_pattern: str | None,
+) -> "Sides | Path":
+    """Where the volumes lie.
+
+    Raises:
+        typer.BadParameter: Options that don't go together.
+    """
+    from i2igalip_cli.engine.evaluator.pairs import Sides
+
+    others = (pred, gt, mask, labels_pred, labels_gt, pattern, gt_pattern)
+    if pairs is not None:
+        if any(other is not None for other in others):
+            raise typer.BadParameter("--pairs lists volumes, masks and label maps itself")
+        return pairs
+    if pred is None or gt is None:
+        raise typer.BadParameter("give --pred and --gt, or --pairs FILE, or --compare A B")
+    if (labels_pred is None) != (labels_gt is None):
+        raise typer.BadParameter("give both --labels-pred and --labels-gt")
+    return Sides(
+        prediction=pred,
+        reference=gt,
+        mask=mask,
+        predicted_labels=labels_pred,
+        labels=labels_gt,
+        pattern=pattern,
+        reference_pattern=gt_pattern,
+    )
+
+
+def _refuse_with_compare(*others: Path | None) -> None:
+    if any(other is not None for other in others):
+        raise typer.BadParameter("--compare takes two results, and no volumes")
+
+
+def _check_outputs(output: Path | None, report: Path | None, *, overwrite: bool) -> None:
+    """Refuse outputs that can't be written, before anything is computed.
+
+    Raises:
+        EvaluationError: A file is in the way, or its folder isn't there.
+    """
+    from i2igalip_cli.engine.evaluator.tables import check_place, check_table
+
+    if output is not None:
+        check_table(output, overwrite=overwrite)
+    if report is not None:
+        check_place(report, overwrite=overwrite)
+
+
+def _write(
+    results: "Results", output: Path | None, report: Path | None, *, overwrite: bool
+) -> None:
+    if output is not None:
+        from i2igalip_cli.engine.evaluator.saving import save_results
+
+        save_results(results, output, overwrite=overwrite)
+    if report is not None:
+        from i2igalip_cli.engine.reports import write_evaluation_report
+
+        write_evaluation_report(results, report, overwrite=overwrite)
+
+
+def _show(results: "Results", *, as_json: bool) -> None:
+    """Print what an evaluation came to.
+
+    Raises:
+        typer.Exit: With 3 if it isn't complete.
+    """
+    from i2igalip_cli.cli.evaluate_tables import print_results
+    from i2igalip_cli.engine.evaluator.saving import to_dict
+
+    warn(results.warnings)
+    warn(f"{case.case}: {line}" for case in results.cases for line in case.warnings)
+    _list("failed", [f"{case.case}: {case.error}" for case in results.failures])
+    _list("no prediction for", results.missing)
+    _list("no reference for", results.extra)
+    if as_json:
+        print_json(to_dict(results))
+    else:
+        print_results(results)
+    if not results.scored:
+        raise EvaluationError("no case could be evaluated")
+    if not results.complete:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _list(what: str, names: "list[str] | tuple[str, ...]") -> None:
+    for name in names[:_LISTED]:
+        say(f"[red]{what}:[/] {plain(name)}")
+    if len(names) > _LISTED:
+        say(plain(f"{what}: {len(names) - _LISTED} more; -o FILE lists all"))
+
+
+def _compare(
+    paths: tuple[Path, Path],
+    protocols: list[str] | None,
+    output: Path | None,
+    report: Path | None,
+    *,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    from i2igalip_cli.cli.evaluate_tables import print_comparison
+    from i2igalip_cli.engine.evaluator.comparison import compare_results
+    from i2igalip_cli.engine.evaluator.comparison_table import comparison_to_dict, save_comparison
+    from i2igalip_cli.engine.evaluator.saving import load_results
+
+    _check_outputs(output, report, overwrite=overwrite)
+    a, b = (load_results(path) for path in paths)
+    comparison = compare_results(a, b, protocols)
+    warn(comparison.warnings)
+    _list(f"only in {plain(comparison.a)}", comparison.only_a)
+    _list(f"only in {plain(comparison.b)}", comparison.only_b)
+    if output is not None:
+        save_comparison(comparison, output, overwrite=overwrite)
+    if report is not None:
+        from i2igalip_cli.engine.reports import write_comparison_report
+
+        write_comparison_report(comparison, a, b, report, overwrite=overwrite)
+    if as_json:
+        print_json(comparison_to_dict(comparison))
+    else:
+        print_comparison(comparison)

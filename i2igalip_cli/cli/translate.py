@@ -2,9 +2,10 @@
 
 import os
 import re
+from dataclasses import asdict
 from glob import has_magic
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
@@ -16,6 +17,8 @@ from i2igalip_cli.cli.submission import submit as submit_request
 from i2igalip_cli.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from i2igalip_cli.engine.backends import Precision
     from i2igalip_cli.engine.cohort.run import CohortRequest
     from i2igalip_cli.volumes import Irregular
@@ -37,6 +40,8 @@ def translate(
     format: given.Format = None,
     dtype: given.VoxelType = "auto",
     preview: given.Preview = False,
+    qc: given.QualityCheck = False,
+    report: given.Report = None,
     as_json: given.AsJson = False,
     weights: given.Weights = None,
     planes: given.Planes = None,
@@ -65,12 +70,16 @@ def translate(
     from i2igalip_cli.engine.cohort.shards import Shard
     from i2igalip_cli.engine.translation import TranslationOptions
 
-    if encoder is not None and caption is None:
-        raise typer.BadParameter("--encoder is where --caption finds its encoder; give both")
+    if encoder is not None and caption is None and not qc:
+        raise typer.BadParameter(
+            "--encoder is where --caption or --qc finds its encoder; give one of them, too"
+        )
     if not inputs and list_file is None:
         raise typer.BadParameter("give a volume, a folder of volumes, or --list FILE")
     if resume and overwrite:
         raise typer.BadParameter("--resume keeps what is finished, --overwrite doesn't: choose one")
+    if submit is not None and report is not None:
+        raise typer.BadParameter("--report draws what is translated here, and --submit does none")
     submission = parse_submission(submit, jobs, slurm, shard)
     try:
         options = TranslationOptions(
@@ -93,6 +102,7 @@ def translate(
             format=format,
             dtype=dtype,
             preview=preview,
+            quality=qc,
             options=options,
         )
     except ConfigError as error:
@@ -110,10 +120,15 @@ def translate(
     is_cohort = _is_cohort(request, submitted=submission is not None)
     if submission is not None:
         submit_request(context, request, submission, as_json=as_json)
-    elif is_cohort:
-        _translate_cohort(request, as_json=as_json)
+        return
+    if report is not None:
+        from i2igalip_cli.engine.reports.writing import check_page
+
+        check_page(report, overwrite=overwrite or resume)
+    if is_cohort:
+        _translate_cohort(request, report, as_json=as_json)
     else:
-        _translate_one(request, as_json=as_json)
+        _translate_one(request, report, as_json=as_json)
 
 
 def _volume_number(text: str | None) -> int | str | None:
@@ -184,17 +199,18 @@ def _needs_folder(request: "CohortRequest") -> str:
     return next((reason for reason, given in reasons.items() if given), "")
 
 
-def _translate_cohort(request: "CohortRequest", *, as_json: bool) -> None:
+def _translate_cohort(request: "CohortRequest", page: Path | None, *, as_json: bool) -> None:
     from i2igalip_cli.engine.cohort.run import run_cohort
 
     with volumes_progress(_label(request)) as advance:
         report = run_cohort(request, advance, lambda notice: say(plain(notice)))
     if not report.rows:
         say(plain(f"shard {request.shard} is empty: there are fewer volumes than shards"))
+    _write_page([asdict(row) for row in report.rows], request, page, root=report.out)
     show_report(report, as_json=as_json)
 
 
-def _translate_one(request: "CohortRequest", *, as_json: bool) -> None:
+def _translate_one(request: "CohortRequest", page: Path | None, *, as_json: bool) -> None:
     from i2igalip_cli.engine.single import translate_single
 
     with progress(_label(request)) as advance:
@@ -206,6 +222,7 @@ def _translate_one(request: "CohortRequest", *, as_json: bool) -> None:
             overwrite=request.overwrite,
             on_progress=advance,
         )
+    _write_page([report.values for report in reports], request, page)
     warn(dict.fromkeys(line for report in reports for line in report.warnings))
     if as_json:
         found = [report.values for report in reports]
@@ -213,6 +230,26 @@ def _translate_one(request: "CohortRequest", *, as_json: bool) -> None:
     else:
         for report in reports:
             typer.echo(report.summary)
+
+
+def _write_page(
+    records: "Sequence[Mapping[str, Any]]",
+    request: "CohortRequest",
+    page: Path | None,
+    root: Path | None = None,
+) -> None:
+    """Write the page that was asked for, if one was."""
+    if page is None:
+        return
+    from i2igalip_cli.engine.reports import write_translation_report
+
+    write_translation_report(
+        records,
+        page,
+        root=root,
+        irregular=request.settings.irregular,
+        overwrite=request.overwrite or request.resume,
+    )
 
 
 def _label(request: "CohortRequest") -> str:

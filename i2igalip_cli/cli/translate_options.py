@@ -109,6 +109,25 @@ Preview = Annotated[
         rich_help_panel=_OUTPUT,
     ),
 ]
+QualityCheck = Annotated[
+    bool,
+    Option(
+        "--qc",
+        help="Also say how far each result can be trusted, without its truth: a score, what it is "
+        "made of, warnings of sources that aren't of their domain, and OUT_qc.nii.gz, where it is "
+        "doubtful. About 3 to 5 times the work; needs the checkpoint's encoder.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+Report = Annotated[
+    Path | None,
+    Option(
+        metavar="FILE.html",
+        help="Also write a page of sources and results with a viewer, figures and warnings: one "
+        "file that needs no network.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
 AsJson = Annotated[
     bool,
     Option(
@@ -149,7 +168,7 @@ Encoder = Annotated[
     str | None,
     Option(
         metavar="PATH",
-        help="Where --caption finds the checkpoint's encoder, if it has moved.",
+        help="Where --caption and --qc find the checkpoint's encoder, if it has moved.",
         rich_help_panel=_MODEL,
     ),
 ]

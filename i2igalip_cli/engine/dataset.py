@@ -110,6 +110,23 @@ def select_domains(index: DatasetIndex, names: Sequence[str]) -> DatasetIndex:
     return replace(index, domains=domains, shards=shards)
 
 
+def open_shard(folder: Path, shard: Shard) -> npt.NDArray[np.float16]:
+    """The slices of a shard, (N, H, W) in [0, 1], read as they are touched.
+
+    Raises:
+        DatasetError: They are absent, damaged or of another shape than the index says.
+    """
+    path = folder / shard.file
+    try:
+        opened = np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path}: absent or damaged; prepare the dataset again") from error
+    if opened.shape != shard.shape:
+        raise DatasetError(f"{path}: shape {opened.shape}, the index says {shard.shape}")
+    slices: npt.NDArray[np.float16] = opened
+    return slices
+
+
 class SliceDataset:
     """The slices of one split over all domains, one flat order.
 
@@ -133,7 +150,7 @@ class SliceDataset:
         self.shards = [shard for shard in self.index.shards if shard.split == split]
         if not self.shards:
             raise DatasetError(f"{folder}: no slices for {split}; prepare it with more subjects")
-        self._maps = [self._open(shard) for shard in self.shards]
+        self._maps = [open_shard(folder, shard) for shard in self.shards]
         names = [domain.name for domain in self.index.domains]
         counts = [shard.shape[0] for shard in self.shards]
         self.domains = np.repeat([names.index(shard.domain) for shard in self.shards], counts)
@@ -153,17 +170,6 @@ class SliceDataset:
             -(-max(shard.shape[axis] for shard in self.index.shards) // multiple) * multiple
             for axis in (1, 2)
         )
-
-    def _open(self, shard: Shard) -> npt.NDArray[np.float16]:
-        path = self.folder / shard.file
-        try:
-            opened = np.load(path, mmap_mode="r")
-        except (OSError, ValueError) as error:
-            raise DatasetError(f"{path}: absent or damaged; prepare the dataset again") from error
-        if opened.shape != shard.shape:
-            raise DatasetError(f"{path}: shape {opened.shape}, the index says {shard.shape}")
-        slices: npt.NDArray[np.float16] = opened
-        return slices
 
     def __len__(self) -> int:
         """Slices of all domains."""

@@ -2,6 +2,7 @@
 
 RUN/config.json              settings, and hashes of dataset and encoder: another run is refused
 RUN/log.jsonl, tensorboard/  losses and validations
+RUN/reference.safetensors    what checkpoints tell of the training data
 RUN/state.pt                 everything to go on from
 RUN/checkpoint.safetensors   the averaged networks as they last stood; best.safetensors when best
 """
@@ -16,7 +17,12 @@ from typing import Any
 import torch
 from PIL import Image
 
-from i2igalip_cli.checkpoints import FILE_NAME
+from i2igalip_cli.checkpoints import (
+    FILE_NAME,
+    TrainingReference,
+    load_reference,
+    save_reference,
+)
 from i2igalip_cli.errors import CheckpointError, ConfigError, first_line
 from i2igalip_cli.evaluation.pictures import save_picture
 
@@ -118,6 +124,23 @@ class RunFolder:
         except Exception as error:  # torch's reader of pickles meets garbage with any error at all
             raise self.unfit(error) from error
         return state
+
+    def save_reference(self, reference: TrainingReference) -> None:
+        """Keep what checkpoints tell of the training data.
+
+        Raises:
+            CheckpointError: The folder can't be written to.
+        """
+        save_reference(reference, self.path / "reference.safetensors")
+
+    def load_reference(self) -> TrainingReference | None:
+        """What was kept; None in the folder of a run by an older version.
+
+        Raises:
+            CheckpointError: It is damaged.
+        """
+        path = self.path / "reference.safetensors"
+        return load_reference(path) if path.exists() else None
 
     def unfit(self, error: Exception) -> CheckpointError:
         """What to say of a state that can't be resumed from."""

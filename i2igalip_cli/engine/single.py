@@ -19,6 +19,7 @@ from i2igalip_cli.engine.cohort.settings import (
     name_planes,
 )
 from i2igalip_cli.engine.comparison import preview_name, save_preview
+from i2igalip_cli.engine.quality.maps import map_name, save_map
 from i2igalip_cli.engine.translation import Translation
 from i2igalip_cli.engine.translator import Translator
 from i2igalip_cli.errors import VolumeError
@@ -88,6 +89,10 @@ def translate_single(
     for place in places:
         check_output(place, format=_format_of(place, settings), overwrite=overwrite)
         _keep_source(entry, place)
+        if settings.quality:
+            map_place = place.with_name(map_name(place.name))
+            check_output(map_place, overwrite=overwrite)
+            _keep_source(entry, map_place)
     translator = make_translator(settings, checkpoint)
     translator.begin()
     source = load_entry(entry, settings.irregular)
@@ -137,6 +142,10 @@ class _Opened:
             result = translator(self.source, on_progress)
         except VolumeError as error:
             raise VolumeError(f"{self.entry.path}: {error}") from error
+        quality_map = None
+        if result.quality is not None:  # before the output, which then never lacks it
+            quality_map = place.with_name(map_name(place.name))
+            save_map(result.volume, result.quality.map, quality_map, overwrite=self.overwrite)
         asked = _format_of(place, self.settings)
         save_volume(result.volume, place, format=asked, dtype=dtype, overwrite=self.overwrite)
         preview = None
@@ -145,13 +154,19 @@ class _Opened:
             save_preview(self.source, result, preview)
         return SingleReport(
             summary=_summarize(result, place),
-            values=self._values(result, place, preview, dtype),
+            values=self._values(result, place, preview, quality_map, dtype),
             warnings=tuple(f"{self.entry.path}: {warning}" for warning in result.warnings),
         )
 
     def _values(
-        self, result: Translation, place: Path, preview: Path | None, dtype: str
+        self,
+        result: Translation,
+        place: Path,
+        preview: Path | None,
+        quality_map: Path | None,
+        dtype: str,
     ) -> Mapping[str, Any]:
+        judged = {} if result.quality is None else result.quality.columns()
         return {
             "input": str(self.entry.path),
             "series": self.entry.series,
@@ -172,6 +187,8 @@ class _Opened:
             "precision": result.precision,
             "precision_loss_db": rounded(result.precision_loss, 4),
             "through_plane_jump": rounded(result.jump, 6),
+            **judged,
+            **({"qc_map": str(quality_map)} if quality_map else {}),
             "dtype": dtype,
             "weights": self.checkpoint.name,
             "weights_sha256": self.checkpoint.sha256,
@@ -184,9 +201,10 @@ class _Opened:
 def _summarize(result: Translation, place: Path) -> str:
     planes = "three planes" if len(result.planes) > 1 else result.planes[0]
     jump = "" if result.jump is None else f", through-plane jump {result.jump:.4f}"
+    quality = "" if result.quality is None else f"; {result.quality.describe()}"
     return (
         f"{place}: {result.target.name}, {result.slices} slices ({result.empty} empty) "
-        f"in {result.seconds:.1f} s; {planes}{jump}"
+        f"in {result.seconds:.1f} s; {planes}{jump}{quality}"
     )
 
 

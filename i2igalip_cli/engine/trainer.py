@@ -18,12 +18,19 @@ from torch.utils.data import DataLoader
 
 import i2igalip_cli
 from i2igalip_cli import hub
-from i2igalip_cli.checkpoints import FILE_NAME, Checkpoint, load_checkpoint, save_checkpoint
+from i2igalip_cli.checkpoints import (
+    FILE_NAME,
+    Checkpoint,
+    TrainingReference,
+    load_checkpoint,
+    save_checkpoint,
+)
 from i2igalip_cli.config import Plane, TrainConfig, to_dict
 from i2igalip_cli.engine.captions import name_captions
 from i2igalip_cli.engine.dataset import SliceDataset
 from i2igalip_cli.engine.encoders import open_encoder
 from i2igalip_cli.engine.parallel import Processes
+from i2igalip_cli.engine.quality.reference import make_reference
 from i2igalip_cli.engine.rehearsal import Forecast, rehearse
 from i2igalip_cli.engine.run_folder import RunFolder
 from i2igalip_cli.engine.sampler import BatchSampler
@@ -122,6 +129,7 @@ class Trainer:
         self.average = {k: v.clone() for k, v in self.method.exported.state_dict().items()}
         self.step = 0
         self.best: float | None = None  # PSNR of the best validation so far
+        self.reference: TrainingReference | None = None  # made when the run begins
         self.folder = RunFolder(out, writes=self.processes.writes)
         self._begin_or_resume()
 
@@ -184,6 +192,7 @@ class Trainer:
             StoppedError: SIGTERM or Ctrl-C came; the state was saved first.
             CheckpointError: A loss isn't finite; the last good state stays.
         """
+        self._remember_data()
         if self.step == 0:
             self.preview()
         self.folder.open_log(self.step)
@@ -192,6 +201,19 @@ class Trainer:
         finally:
             self.folder.close()
         return self.folder.checkpoint
+
+    def _remember_data(self) -> None:
+        """Have what checkpoints tell of the training data: made once a run, then from its file."""
+        if not self.processes.writes:
+            return
+        if self.step > 0:
+            self.reference = self.folder.load_reference()
+        if self.reference is None:
+            assert self.method.encoder is not None, "training needs the encoder"
+            self.reference = make_reference(
+                self.data.folder, self.checkpoint(), self.method.encoder
+            )
+            self.folder.save_reference(self.reference)
 
     def _loop(self, on_progress: Callable[[TrainProgress], None]) -> None:
         gathered: list[StepReport] = []
@@ -327,6 +349,7 @@ class Trainer:
                 **({} if self.best is None else {"psnr": self.best}),
             },
             tensors={name: tensor.cpu().numpy() for name, tensor in self.average.items()},
+            reference=self.reference,
             name=FILE_NAME,
         )
 
@@ -351,7 +374,7 @@ class Trainer:
 
     @torch.no_grad()
     def preview(self) -> None:
-        """Draw the middle slice of a volume of each domain in every domain."""
+        """Draw the middle slice of a volume of each domain in every domain; renew the page."""
         if not self.processes.writes:
             return
         rows = []
@@ -367,6 +390,10 @@ class Trainer:
         titles = ["source", *(f"to {domain.name}" for domain in self.domains)]
         panel = draw_panel(rows, titles, [domain.name for domain in self.domains], scale=2)
         self.folder.save_preview(self.step, panel)
+        if self.step > 0:
+            from i2igalip_cli.engine.reports.training import write_training_report  # draws: slow
+
+            write_training_report(self.folder.path)
 
     def _begin_or_resume(self) -> None:
         described: dict[str, Any] = {

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from i2igalip_cli.config import ALL_PLANES, PLANES, Plane
 from i2igalip_cli.domains import Domain
 from i2igalip_cli.engine.backends import BACKENDS, PRECISIONS, Precision
+from i2igalip_cli.engine.quality.quality import Quality
 from i2igalip_cli.errors import ConfigError
 from i2igalip_cli.volumes import Volume
 from i2igalip_cli.volumes.intensity import IntensityWindow
@@ -71,6 +72,7 @@ class Translation:
         precision_loss: What that costs about, in dB of PSNR; None for float32.
         seconds: Wall time of the translation.
         warnings: What the user should know.
+        quality: How far it can be trusted; None where nobody asked.
     """
 
     volume: Volume
@@ -87,3 +89,4 @@ class Translation:
     precision_loss: float | None
     seconds: float
     warnings: tuple[str, ...]
+    quality: Quality | None = None

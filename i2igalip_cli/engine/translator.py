@@ -4,6 +4,7 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,27 +13,23 @@ from i2igalip_cli.checkpoints import Checkpoint
 from i2igalip_cli.domains import find_domain
 from i2igalip_cli.engine.backends import Backend
 from i2igalip_cli.engine.captions import FreeCaption, compare_caption, with_caption
-from i2igalip_cli.engine.planes import PlaneSlices, choose_planes, fuse, lay_plane
+from i2igalip_cli.engine.laying import LaidVolume, lay_volume
+from i2igalip_cli.engine.planes import Levels, PlaneSlices, choose_planes
 from i2igalip_cli.engine.precision import LARGEST_LOSS, precision_loss
 from i2igalip_cli.engine.runner import Runner
-from i2igalip_cli.engine.sources import check_modality, judge_box, judge_volume
+from i2igalip_cli.engine.sources import judge_volume
 from i2igalip_cli.engine.translation import Translation, TranslationOptions
 from i2igalip_cli.errors import ConfigError
 from i2igalip_cli.evaluation.metrics import through_plane_jump
 from i2igalip_cli.volumes import Derivation, Volume
-from i2igalip_cli.volumes.foreground import Box, find_box
-from i2igalip_cli.volumes.grid import (
-    MAX_SHEAR_DEGREES,
-    resample,
-    shear_degrees,
-    straighten,
-)
-from i2igalip_cli.volumes.intensity import IntensityWindow, find_window
-from i2igalip_cli.volumes.slicing import view_slices
+from i2igalip_cli.volumes.intensity import IntensityWindow
 from i2igalip_cli.volumes.volume import Array, freeze
 
+if TYPE_CHECKING:
+    from i2igalip_cli.engine.quality.judge import QualityJudge
+    from i2igalip_cli.engine.quality.quality import Quality
+
 _PROBED = 4  # slices of a volume on which reduced arithmetic is judged
-_UNIT = IntensityWindow(low=0.0, high=1.0)
 ARBITRARY_UNITS = IntensityWindow(low=0.0, high=1000.0)  # of MR made of CT
 
 
@@ -45,6 +42,8 @@ class Translator:
         source: Domain of the sources; None where the method needn't know.
         options: How to run.
         caption: What the generator attends to in place of the target's own caption.
+        judge: Judges each translation without its truth; None where nobody asks. It changes no
+            result.
 
     Attributes:
         target: Domain of the results, with the caption that is used.
@@ -62,6 +61,7 @@ class Translator:
         source: str | None = None,
         options: TranslationOptions | None = None,
         caption: FreeCaption | None = None,
+        judge: "QualityJudge | None" = None,
     ) -> None:
         self.options = options or TranslationOptions()
         self.target = find_domain(to, checkpoint.domains)
@@ -74,6 +74,7 @@ class Translator:
             checkpoint = with_caption(checkpoint, self.target, caption)
             self.target = find_domain(self.target.name, checkpoint.domains)
         self.checkpoint = checkpoint
+        self._judge = judge
         self._runner = Runner(checkpoint, self.options)
 
     def to(self, target: str) -> "Translator":
@@ -119,20 +120,17 @@ class Translator:
                 by.
         """
         began = time.monotonic()
-        check_modality(volume, self.source, self.checkpoint)
-        window = find_window(volume.array, self.source, self.checkpoint.policy)
-        straight, inner, sheared = _straighten(volume, window)
-        box = find_box(straight, inner, self.checkpoint.crop)
-        laid = [lay_plane(straight, inner, box, p, self.checkpoint) for p in self.planes]
-        loss = self._judge_precision(laid[0])
-        result = self._translate(straight, box, laid, on_progress)
-        lost = judge_box(straight, inner, box, self.checkpoint.crop)
-        jump = through_plane_jump(view_slices(result[box], straight.affine, self.planes[0]))
-        if straight is not volume:
-            result = resample(result, straight.affine, volume.affine, volume.shape)
-        out_window = self._find_out_window(window)
-        slices = len(view_slices(straight.array, straight.affine, self.planes[0]))
+        laid = lay_volume(volume, self.source, self.checkpoint, self.planes)
+        loss = self._judge_precision(laid.slices[laid.first])
+        tell = self._count(laid, on_progress)
+        result, parts = laid.translate(self._run, self._step, tell)
+        quality = self._judge_result(laid, result[laid.box], parts, tell)
+        del parts  # memory: what follows makes copies
+        jump = through_plane_jump(laid.view(result[laid.box]))
+        result = laid.put_back(result)
+        out_window = self._find_out_window(laid.window)
         judged = judge_volume(volume, self.source, self.checkpoint, self.planes)
+        told = () if quality is None else quality.warnings
         return Translation(
             volume=replace(
                 volume.with_array(freeze(out_window.from_unit(result, out=result))),
@@ -141,28 +139,32 @@ class Translator:
             ),
             target=self.target,
             source=self.source,
-            window=window,
+            window=laid.window,
             out_window=out_window,
             planes=self.planes,
-            slices=slices,
-            empty=slices - len(laid[0].filled),
+            slices=laid.depth,
+            empty=laid.depth - len(laid.slices[laid.first].filled),
             jump=jump,
             backend=self.backend.name,
             precision=self.options.precision,
             precision_loss=loss,
             seconds=time.monotonic() - began,
-            warnings=judged + lost + sheared + self._describe() + self._runner.news(),
+            warnings=judged
+            + laid.lost
+            + laid.warnings
+            + told
+            + self._describe()
+            + self._runner.news(),
+            quality=quality,
         )
 
-    def _translate(
-        self,
-        volume: Volume,
-        box: Box,
-        laid: list[PlaneSlices],
-        on_progress: Callable[[int, int], None] | None,
-    ) -> Array:
-        """The target in [0, 1] on the volume's grid, 0 outside of the box."""
-        total, done = sum(len(plane.filled) for plane in laid), 0
+    def _count(
+        self, laid: LaidVolume, on_progress: Callable[[int, int], None] | None
+    ) -> Callable[[int], None]:
+        """What is told how many slices were done, and tells of all."""
+        total, done = sum(len(plane.filled) for plane in laid.slices.values()), 0
+        if self._judge is not None:
+            total += self._judge.count(laid, self.checkpoint)
 
         def tell(count: int) -> None:
             nonlocal done
@@ -170,17 +172,31 @@ class Translator:
             if on_progress is not None:
                 on_progress(done, total)
 
-        result = np.zeros(volume.shape, np.float32, order="F")
-        step = max(self.options.batch_size, self.backend.chunk)
-        if len(laid) == 1:
-            out = view_slices(result[box], volume.affine, self.planes[0])
-            laid[0].translate(self._run, out, step, tell)
-            return result
-        parts = [np.zeros(result[box].shape, np.uint16, order="F") for _ in laid]
-        for plane, slices, part in zip(self.planes, laid, parts, strict=True):
-            slices.translate(self._run, view_slices(part, volume.affine, plane), step, tell)
-        fuse(parts, result[box])
-        return result
+        return tell
+
+    @property
+    def _step(self) -> int:
+        """Slices at a time."""
+        return max(self.options.batch_size, self.backend.chunk)
+
+    def _judge_result(
+        self, laid: LaidVolume, result: Array, parts: Levels, tell: Callable[[int], None]
+    ) -> "Quality | None":
+        """The quality of a result (I, J, K) of the box; None where nobody asks."""
+        if self._judge is None:
+            return None
+        from i2igalip_cli.engine.quality.variants import Variants
+
+        variants = Variants(
+            laid=laid,
+            checkpoint=self.checkpoint,
+            backend=self.backend,
+            source=self.source,
+            target=self.target,
+            step=self._step,
+            tell=tell,
+        )
+        return self._judge(variants, result, parts)
 
     def _find_out_window(self, window: IntensityWindow) -> IntensityWindow:
         """Intensities that 0 and 1 become, given those of the source."""
@@ -243,6 +259,7 @@ def translate_volume(
     options: TranslationOptions | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     caption: FreeCaption | None = None,
+    judge: "QualityJudge | None" = None,
 ) -> Translation:
     """Translate one volume with a checkpoint: a `Translator` used once.
 
@@ -250,18 +267,4 @@ def translate_volume(
         ConfigError: The checkpoint doesn't know a domain.
         VolumeError: The volume is constant or has nothing to scale by.
     """
-    return Translator(checkpoint, to, source, options, caption)(volume, on_progress)
-
-
-def _straighten(
-    volume: Volume, window: IntensityWindow
-) -> tuple[Volume, IntensityWindow, tuple[str, ...]]:
-    """A volume with orthogonal axes, its window, and warnings: the volume itself where it can be.
-
-    A sheared one is brought to [0, 1] first, for what lies outside of it must be 0.
-    """
-    if shear_degrees(volume.affine) <= MAX_SHEAR_DEGREES:
-        return volume, window, straighten(volume)[1]
-    unit = volume.with_array(freeze(window.to_unit(volume.array)))
-    straight, warnings = straighten(unit)
-    return straight, _UNIT, warnings
+    return Translator(checkpoint, to, source, options, caption, judge)(volume, on_progress)

@@ -8,7 +8,8 @@ import torch
 from i2igalip_cli.config import TrainConfig
 from i2igalip_cli.engine.dataset import SliceDataset, read_index, select_domains
 from i2igalip_cli.engine.parallel import Processes
-from i2igalip_cli.evaluation.metrics import peak_signal_to_noise_ratio, structural_similarity
+from i2igalip_cli.evaluation.metrics import peak_signal_to_noise_ratio
+from i2igalip_cli.evaluation.similarity import structural_similarity
 from i2igalip_cli.methods import Method
 
 LARGEST_PSNR = 100.0  # dB: what a slice counts that is reproduced exactly

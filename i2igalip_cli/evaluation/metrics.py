@@ -1,15 +1,18 @@
-"""Metrics of slices: arrays in, one number out. The data are never changed."""
+"""Metrics of voxels: arrays in, one number out. The data are never changed.
+
+Structural similarity is in `similarity.py` and `multiscale.py`, label maps in `overlap.py`.
+"""
+
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
-from i2igalip_cli.errors import EvaluationError
 from i2igalip_cli.volumes.volume import Array
 
 Mask = npt.NDArray[np.bool_]
-SSIM_SIGMA = 1.5
+Doubles = npt.NDArray[np.float64]
 FOREGROUND = 0.1  # of the range: what is darker is no tissue whose course could be followed
-SSIM_WINDOW = 11  # pixels: the Gaussian cut at 3.5 sigma
 
 
 def mean_absolute_error(prediction: Array, reference: Array, mask: Mask | None = None) -> float:
@@ -18,10 +21,9 @@ def mean_absolute_error(prediction: Array, reference: Array, mask: Mask | None =
     Args:
         prediction: Any shape.
         reference: The same shape.
-        mask: Where to look; everywhere without one.
+        mask: Where to look, not empty; everywhere without one.
     """
-    difference = np.abs(prediction.astype(np.float64) - reference)
-    return float(difference.mean() if mask is None else difference[mask].mean())
+    return _mean(lambda p, r: np.abs(p - r), prediction, reference, mask)
 
 
 def peak_signal_to_noise_ratio(
@@ -33,43 +35,28 @@ def peak_signal_to_noise_ratio(
         prediction: Any shape.
         reference: The same shape.
         data_range: Largest possible difference, in the unit of the arrays.
-        mask: Where to look; everywhere without one.
+        mask: Where to look, not empty; everywhere without one.
     """
-    squares = (prediction.astype(np.float64) - reference) ** 2
-    error = float(squares.mean() if mask is None else squares[mask].mean())
+    error = _mean(lambda p, r: np.square(p - r), prediction, reference, mask)
     return float("inf") if error == 0 else float(10 * np.log10(data_range**2 / error))
 
 
-def structural_similarity(
-    prediction: Array, reference: Array, data_range: float, mask: Mask | None = None
-) -> float:
-    """SSIM in percent (Wang et al. 2004): Gaussian weights, sigma 1.5, population covariance.
+def normalized_mean_squared_error(
+    prediction: Array, reference: Array, mask: Mask | None = None
+) -> float | None:
+    """NMSE: |prediction - reference|^2 / |reference|^2, as fastMRI has it (Zbontar et al. 2018).
 
     Args:
-        prediction: One slice (H, W).
+        prediction: Any shape.
         reference: The same shape.
-        data_range: Largest possible difference, in the unit of the arrays.
-        mask: Where the map is averaged; without one everywhere but the border of half a window.
+        mask: Where to look, not empty; everywhere without one.
 
-    Raises:
-        EvaluationError: The slice is smaller than the window.
+    Returns:
+        At least 0; None where the reference is 0 throughout.
     """
-    from skimage.metrics import structural_similarity as scikit_image_ssim
-
-    if min(reference.shape) < SSIM_WINDOW:
-        raise EvaluationError(
-            f"slices of {reference.shape} pixels: SSIM needs at least {SSIM_WINDOW} on a side"
-        )
-    mean, full = scikit_image_ssim(
-        prediction.astype(np.float64),
-        reference.astype(np.float64),
-        data_range=data_range,
-        gaussian_weights=True,
-        sigma=SSIM_SIGMA,
-        use_sample_covariance=False,
-        full=True,
-    )
-    return 100 * float(mean if mask is None else full[mask].mean())
+    energy = _mean(lambda p, r: np.square(r), prediction, reference, mask)
+    error = _mean(lambda p, r: np.square(p - r), prediction, reference, mask)
+    return error / energy if energy else None
 
 
 def through_plane_jump(slices: Array) -> float | None:
@@ -94,3 +81,21 @@ def through_plane_jump(slices: Array) -> float | None:
             total += float(np.abs(slices[k][inside] - neighbours).sum(dtype=np.float64))
             count += int(inside.sum())
     return total / count if count else None
+
+
+def _mean(
+    of: Callable[[Doubles, Doubles], Doubles],
+    prediction: Array,
+    reference: Array,
+    mask: Mask | None,
+) -> float:
+    """Mean of a function of both over the mask; a layer at a time, which stays in the cache."""
+    layered = reference.ndim == 3
+    layers = (prediction, reference) if layered else (prediction[None], reference[None])
+    where = mask if mask is None or layered else mask[None]
+    total, count = 0.0, 0
+    for k, (ours, theirs) in enumerate(zip(*layers, strict=True)):
+        values = of(ours.astype(np.float64), theirs.astype(np.float64))
+        total += float(values.sum() if where is None else values.sum(where=where[k]))
+        count += values.size if where is None else int(np.count_nonzero(where[k]))
+    return total / count

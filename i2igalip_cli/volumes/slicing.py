@@ -40,6 +40,18 @@ def view_slices(
     return turned
 
 
+def slice_affine(plane: Plane) -> Affine:
+    """Affine (4, 4) of slices as `view_slices` orders them: index (slice, row, column) to RAS+.
+
+    One unit a step, and no place: it tells directions alone.
+    """
+    turn = nib.orientations.axcodes2ornt(_DIRECTIONS[plane])
+    affine: Affine = np.zeros((4, 4))
+    affine[3, 3] = 1
+    affine[turn[:, 0].astype(int), range(3)] = turn[:, 1]
+    return affine
+
+
 def turn_box(box: Box, shape: tuple[int, int, int], affine: Affine, plane: Plane = "axial") -> Box:
     """A box along I, J, K of a volume of this shape as one along slices, rows and columns."""
     turned = [slice(0, 0)] * 3

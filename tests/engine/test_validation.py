@@ -15,7 +15,7 @@ from i2igalip_cli.engine.parallel import Processes
 from i2igalip_cli.engine.prepare import prepare
 from i2igalip_cli.engine.trainer import Trainer
 from i2igalip_cli.engine.validation import LARGEST_PSNR, Validator
-from i2igalip_cli.evaluation.metrics import structural_similarity
+from i2igalip_cli.evaluation.similarity import structural_similarity
 
 CPU = torch.device("cpu")
 

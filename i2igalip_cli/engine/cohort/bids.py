@@ -79,6 +79,32 @@ def derivative_name(stem: str, target: Domain, volume: int | None) -> str:
     return "_".join([*entities, f"desc-synth{part}", bids_suffix(target)])
 
 
+def map_name(derivative: str) -> str:
+    """Name of the map of where a derivative is doubtful: its own, with another `desc`.
+
+    Args:
+        derivative: Name of one, with or without its ending, as `derivative_name` makes them.
+    """
+    return re.sub(r"_desc-(synth[^_]*)_", r"_desc-\1qc_", derivative)
+
+
+def map_sidecar(inside: str) -> str:
+    """The JSON text beside the map of where a derivative is doubtful.
+
+    Args:
+        inside: Path of the derivative's source in its dataset, with "/".
+    """
+    return _dump(
+        {
+            "Description": "How far the generator disagrees with itself on the synthetic image, "
+            "voxel by voxel: no image, and no measurement",
+            "Units": "arbitrary",
+            "Range": [0, 1],
+            "Sources": [f"bids:{_SOURCE}:{inside}"],
+        }
+    )
+
+
 def write_descriptions(out: Path, dataset: Path) -> None:
     """Write what makes an output folder a BIDS derivative, where it isn't there yet.
 

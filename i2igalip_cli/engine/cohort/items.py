@@ -14,9 +14,10 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from i2igalip_cli.domains import Domain
-from i2igalip_cli.engine.cohort.bids import derivative_name
+from i2igalip_cli.engine.cohort import bids
 from i2igalip_cli.engine.cohort.inputs import FoundVolume, is_dicom
 from i2igalip_cli.engine.cohort.rows import files_of
+from i2igalip_cli.engine.quality.maps import map_name
 from i2igalip_cli.errors import VolumeError
 from i2igalip_cli.volumes import FORMATS, VolumeEntry, volume_suffix
 
@@ -44,6 +45,12 @@ class CohortItem:
     refusal: str = ""
     skipped: bool = False
     bids: str = ""
+
+    @property
+    def map_output(self) -> PurePosixPath:
+        """Path below the output folder of the map of where the output is doubtful."""
+        name = self.output.name
+        return self.output.with_name(bids.map_name(name) if self.bids else map_name(name))
 
     @cached_property
     def key(self) -> str:
@@ -180,7 +187,7 @@ def output_suffix(entry: VolumeEntry, format_name: str | None) -> str:
 def _item(one: FoundVolume, stem: str, target: Domain, format_name: str | None) -> CohortItem:
     suffix = output_suffix(one.entry, format_name)
     if one.bids:
-        name = derivative_name(stem, target, one.entry.volume) + suffix
+        name = bids.derivative_name(stem, target, one.entry.volume) + suffix
     else:
         part = "" if one.entry.volume is None or not one.several else f"_vol-{one.entry.volume:03d}"
         name = f"{stem}{part}_{target.name}{suffix}"

@@ -88,6 +88,10 @@ class Ledger:
         """Where an item's output lies."""
         return self.out / item.output
 
+    def map_output(self, item: CohortItem) -> Path:
+        """Where the map of an item's output lies, if it has one."""
+        return self.out / item.map_output
+
     def row(self, key: str) -> Row | None:
         """The row of an item; None where there is none, or it is damaged."""
         try:
@@ -119,11 +123,19 @@ class Ledger:
         except OSError:
             return False
 
-    def is_final(self, item: CohortItem, fingerprint: Fingerprint, *, overwrite: bool) -> bool:
+    def is_final(
+        self,
+        item: CohortItem,
+        fingerprint: Fingerprint,
+        *,
+        overwrite: bool,
+        quality: bool = False,
+    ) -> bool:
         """Whether nothing is left to do for an item in this run.
 
         An output is finished when its row says so, settings and source are those of the row, and
-        its content is what was written. A failure is final for the run that met it.
+        its content is what was written; where `quality` is asked for, it was judged and has its
+        map. A failure is final for the run that met it.
         """
         row = self.row(item.key)
         if row is None or row.fingerprint != fingerprint or not _is_of(row, item):
@@ -132,7 +144,11 @@ class Ledger:
             return False
         if row.input_identity != identify_input(item.entry):
             return False
-        return row.status != "done" or hash_content(self.output(item)) == row.output_sha256
+        if row.status != "done":
+            return True
+        if quality and not (row.qc_score is not None and self.map_output(item).exists()):
+            return False
+        return hash_content(self.output(item)) == row.output_sha256
 
     def differences(self, row: Row, item: CohortItem, fingerprint: Fingerprint) -> str:
         """In what a row isn't of an item with these settings; "" where it is, or made nothing."""

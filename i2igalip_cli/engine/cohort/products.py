@@ -1,13 +1,15 @@
-"""What is written for a translated volume: the volume, its row, a sidecar, a picture."""
+"""What is written for a translated volume: the volume, its row, a sidecar, a picture, a map."""
 
 from dataclasses import replace
 from pathlib import Path
 
-from i2igalip_cli.engine.cohort.bids import sidecar
+from i2igalip_cli.engine.cohort.bids import map_sidecar, sidecar
 from i2igalip_cli.engine.cohort.items import CohortItem
 from i2igalip_cli.engine.cohort.rows import Row, hash_content, rounded
 from i2igalip_cli.engine.cohort.settings import TranslationSettings, choose_dtype
 from i2igalip_cli.engine.comparison import preview_name, save_preview
+from i2igalip_cli.engine.quality.maps import MAP_SUFFIX, save_map
+from i2igalip_cli.engine.quality.quality import Quality
 from i2igalip_cli.engine.translation import Translation
 from i2igalip_cli.volumes import Volume, save_volume, volume_suffix
 from i2igalip_cli.volumes.files import whole_file
@@ -46,11 +48,25 @@ def write_products(
     done = _complete(row, source, result, stored, hash_content(written) or "")
     if item.bids:
         beside = folder / f"{written.name.removesuffix(suffix or '')}.json"
-        with whole_file(beside) as temporary:
-            temporary.write_text(sidecar(done, item.entry.path, item.bids), encoding="utf-8")
+        _write_text(beside, sidecar(done, item.entry.path, item.bids))
     if settings.preview:
         save_preview(source, result, folder / preview_name(written.name))
+    if result.quality is not None:
+        _write_map(folder / item.map_output.name, item, result.volume, result.quality)
     return done
+
+
+def _write_map(path: Path, item: CohortItem, result: Volume, quality: Quality) -> None:
+    """Write the map of where a result is doubtful, and in BIDS its sidecar."""
+    save_map(result, quality.map, path)
+    if item.bids:
+        beside = path.with_name(f"{path.name.removesuffix(MAP_SUFFIX)}.json")
+        _write_text(beside, map_sidecar(item.bids))
+
+
+def _write_text(path: Path, text: str) -> None:
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _complete(row: Row, source: Volume, result: Translation, stored: str, content: str) -> Row:
@@ -71,4 +87,5 @@ def _complete(row: Row, source: Volume, result: Translation, stored: str, conten
         warnings=result.warnings,
         seconds=round(result.seconds, 3),
         output_sha256=content,
+        **({} if result.quality is None else result.quality.columns()),
     )

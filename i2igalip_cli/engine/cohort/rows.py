@@ -43,6 +43,17 @@ class Row:
         precision_loss_db: What reduced arithmetic costs at most, in dB of PSNR; None for float32.
         through_plane_jump: How far slices lie from the mean of their neighbours, in [0, 1]; None
             where too few have foreground.
+        qc_score: Mean absolute error to be expected, of the range; it and all other `qc_` are None
+            where the quality wasn't judged. They are the fields of `Quality` of these names.
+        qc_calibrated: Whether that was fitted to true errors, or is the mean of disagreements.
+        qc_cycle: Distance of the source from what comes back.
+        qc_flips: Distance from the result of mirrored slices.
+        qc_planes: Distance of the planes' results from their median.
+        qc_edges: Agreement of edges with the source's, in [0, 1].
+        qc_caption_in: Fit of the source to its domain's caption, in [0, 1].
+        qc_caption_out: Fit of the result to the target's caption, in [0, 1].
+        qc_distance: Of the source from the training distribution.
+        qc_looks_like: Domain that the source is nearest to.
         warnings: What the user should know.
         seconds: Wall time of the translation, without reading and writing.
         output_sha256: Hash of the output's content.
@@ -80,6 +91,16 @@ class Row:
     backend: str = ""
     precision_loss_db: float | None = None
     through_plane_jump: float | None = None
+    qc_score: float | None = None
+    qc_calibrated: bool | None = None
+    qc_cycle: float | None = None
+    qc_flips: float | None = None
+    qc_planes: float | None = None
+    qc_edges: float | None = None
+    qc_caption_in: float | None = None
+    qc_caption_out: float | None = None
+    qc_distance: float | None = None
+    qc_looks_like: str | None = None
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
     output_sha256: str = ""

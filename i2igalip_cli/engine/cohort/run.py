@@ -253,23 +253,29 @@ def _refuse_earlier(
     if request.overwrite:
         return
     there = 0
-    foreign: list[CohortItem] = []
+    foreign: list[Path] = []
     differences: list[str] = []
     statuses: Counter[str] = Counter()
     for item in (item for source in sources for item in source):
         if item.refusal and ledger.row(item.key) is None:
             continue  # nothing will be written to its place
         # In this order: whoever publishes holds a claim until the row is written.
-        exists = ledger.output(item).exists()
+        maps = [ledger.map_output(item)] if request.settings.quality else []
+        found = [place for place in (ledger.output(item), *maps) if place.exists()]
         claimed = ledger.claims.exists(item.key)
         row = ledger.row(item.key)
-        there += exists
+        unknown: list[Path] = []
+        there += ledger.output(item) in found
         if row is not None:
             statuses[row.status] += 1
             different = ledger.differences(row, item, fingerprints[item.target])
             differences += filter(None, [different])
-        elif exists and not claimed and not ledger.may_replace(item.key):
-            foreign.append(item)
+            if row.status == "done" and row.qc_score is None:  # then a map is none of ours
+                unknown = [place for place in found if place in maps]
+        else:
+            unknown = found
+        if unknown and not claimed and not ledger.may_replace(item.key):
+            foreign.append(unknown[0])
     if not request.resume and (there or statuses):
         listed = ", ".join(f"{n} {status}" for status, n in sorted(statuses.items())) or "no rows"
         raise VolumeError(
@@ -284,5 +290,5 @@ def _refuse_earlier(
     if foreign:
         raise VolumeError(
             f"{len(foreign)} files are not of this version of the program: they have no row that "
-            f"it can read ({ledger.output(foreign[0])} the first); give another -o, or --overwrite"
+            f"it can read ({foreign[0]} the first); give another -o, or --overwrite"
         )

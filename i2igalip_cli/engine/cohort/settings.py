@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from i2igalip_cli.engine.translator import Translator
 from i2igalip_cli.errors import ConfigError, VolumeError
 from i2igalip_cli.volumes import FORMATS, Irregular, Volume
 
+if TYPE_CHECKING:
+    from i2igalip_cli.engine.quality.judge import QualityJudge
+
 DTYPES = ("auto", "float32", "int16", "uint16", "source")
 
 
@@ -27,11 +31,12 @@ class TranslationSettings:
         source: Domain of the sources; None where the method needn't know.
         weights: What the checkpoint is loaded from.
         caption: What the generator attends to in place of the one target's own caption.
-        encoder: Where the checkpoint's encoder is found; only a caption needs it.
+        encoder: Where the checkpoint's encoder is found; only a caption and `quality` need it.
         irregular: What to do with DICOM slices that make no regular grid.
         format: Name in `FORMATS`; None keeps that of the source.
         dtype: One of `DTYPES`.
         preview: Whether to draw source and result.
+        quality: Whether to judge each result without its truth, and to map where it is doubtful.
         options: How to run.
     """
 
@@ -44,6 +49,7 @@ class TranslationSettings:
     format: str | None = None
     dtype: str = "auto"
     preview: bool = False
+    quality: bool = False
     options: TranslationOptions = field(default_factory=TranslationOptions)
 
     def __post_init__(self) -> None:
@@ -163,10 +169,31 @@ def make_translator(settings: TranslationSettings, checkpoint: Checkpoint) -> Tr
 
     Raises:
         ConfigError: The checkpoint doesn't know a domain or a plane, or the caption is empty.
-        CheckpointError: A caption's encoder isn't here.
+        CheckpointError: The encoder isn't here, and a caption or the judgement of quality needs it.
     """
     said = encode_own_caption(settings, checkpoint)
-    return Translator(checkpoint, settings.targets[0], settings.source, settings.options, said)
+    return Translator(
+        checkpoint,
+        settings.targets[0],
+        settings.source,
+        settings.options,
+        said,
+        _make_judge(settings, checkpoint),
+    )
+
+
+def _make_judge(settings: TranslationSettings, checkpoint: Checkpoint) -> "QualityJudge | None":
+    """What judges translations; None where nobody asks.
+
+    Raises:
+        CheckpointError: The checkpoint's encoder isn't here.
+    """
+    if not settings.quality:
+        return None
+    from i2igalip_cli.engine.encoders import open_encoder_of
+    from i2igalip_cli.engine.quality.judge import QualityJudge
+
+    return QualityJudge(open_encoder_of(checkpoint, settings.encoder, settings.weights))
 
 
 def _refuse_twice(names: Sequence[str], said: Sequence[str]) -> None:

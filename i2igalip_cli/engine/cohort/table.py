@@ -15,6 +15,7 @@ from i2igalip_cli.errors import VolumeError
 from i2igalip_cli.volumes.files import whole_file
 
 TABLE = "summary.csv"
+QUALITY_MARK = "qc_"  # what columns of quality begin with
 COLUMNS = tuple(one.name for one in dataclasses.fields(Row))
 
 
@@ -82,18 +83,21 @@ def write_table(path: Path, rows: Iterable[Row]) -> None:
     Args:
         path: A .csv file. A field of several values has them apart by "x" (shape, spacing), by a
             space (windows), or by " | " (warnings).
-        rows: One line each.
+        rows: One line each. Columns of quality are left out where none of them was judged.
 
     Raises:
         VolumeError: The folder is gone, read-only or full.
     """
+    found = list(rows)
+    judged = any(row.qc_score is not None for row in found)
+    columns = [name for name in COLUMNS if judged or not name.startswith(QUALITY_MARK)]
     with (
         whole_file(path, overwrite=True) as temporary,
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows([_cell(name, getattr(row, name)) for name in COLUMNS] for row in rows)
+        writer.writerow(columns)
+        writer.writerows([_cell(name, getattr(row, name)) for name in columns] for row in found)
 
 
 def _cell(name: str, value: object) -> object:

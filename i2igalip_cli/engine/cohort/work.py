@@ -299,7 +299,12 @@ class Worker:
 
     def _is_final(self, item: CohortItem) -> bool:
         fingerprint = self.plan.fingerprints[item.target]
-        return self.ledger.is_final(item, fingerprint, overwrite=self.plan.overwrite)
+        return self.ledger.is_final(
+            item,
+            fingerprint,
+            overwrite=self.plan.overwrite,
+            quality=self.plan.settings.quality,
+        )
 
     def _run_fault(self, error: OSError) -> RunFaultError:
         known = self.ledger.run_fault(error)

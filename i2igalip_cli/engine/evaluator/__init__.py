@@ -1,0 +1,1 @@
+"""Evaluates predictions against references: pairs, scores, statistics, comparisons, tables."""

@@ -1,0 +1,231 @@
+"""The page of translations: sources and results, how far they can be trusted, and what failed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from i2igalip_cli.engine.cohort import bids
+from i2igalip_cli.engine.quality.maps import map_name
+from i2igalip_cli.engine.reports.writing import made_by, save_page
+from i2igalip_cli.errors import GalipError
+from i2igalip_cli.evaluation.report.page import (
+    Block,
+    Facts,
+    Figure,
+    Notice,
+    Page,
+    Section,
+    Table,
+    Text,
+    Viewer,
+)
+from i2igalip_cli.evaluation.report.panels import Column, draw_case, find_middle
+from i2igalip_cli.evaluation.report.viewer import ViewerCase, ViewerPanel
+from i2igalip_cli.volumes import Irregular, Volume, load_volume
+from i2igalip_cli.volumes.intensity import IntensityWindow
+
+_SHOWN = 4  # translations with pictures
+_MAP_TOP = 0.3  # of the range: more doubt is shown like this
+# Of the table, as far as any translation has them: name in reports and rows, and what to call it.
+_COLUMNS = {
+    "input": "source",
+    "series": "series",
+    "volume": "volume",
+    "target": "target",
+    "qc_score": "expected error",
+    "qc_cycle": "cycle",
+    "qc_flips": "flips",
+    "qc_planes": "planes",
+    "qc_edges": "edges",
+    "qc_caption_in": "caption, source",
+    "qc_caption_out": "caption, result",
+    "qc_distance": "distance",
+    "qc_looks_like": "looks like",
+    "through_plane_jump": "jump",
+    "seconds": "s",
+}
+# The same for all translations of a run, or told one by one.
+_SETTINGS = (
+    *("source", "target", "caption", "planes", "backend", "precision"),
+    *("weights", "weights_sha256", "version"),
+)
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Image:
+    """A translation for the eye, on one grid.
+
+    Attributes:
+        title: What it is.
+        source: What was translated.
+        window: What of it is black and white.
+        result: Its translation.
+        out_window: What of that is black and white.
+        doubt: Map of `--qc`, of the range; None without.
+    """
+
+    title: str
+    source: Volume
+    window: IntensityWindow
+    result: Volume
+    out_window: IntensityWindow
+    doubt: Volume | None
+
+
+def write_translation_report(
+    records: Sequence[Record],
+    path: Path,
+    *,
+    root: Path | None = None,
+    irregular: Irregular = "fail",
+    overwrite: bool = False,
+) -> None:
+    """Write translations as one HTML file; those with pictures are read again.
+
+    Args:
+        records: What `translate` reports of each: a cohort's rows or the values of single volumes.
+        path: A .html file.
+        root: Folder of the outputs, where their paths are relative to one.
+        irregular: How sources were read.
+        overwrite: Replace an existing file.
+
+    Raises:
+        VolumeError: The file exists, or its folder is absent, read-only or full.
+    """
+    done = [record for record in records if record.get("status", "done") == "done"]
+    judged = any(record.get("qc_score") is not None for record in done)
+    ranked = sorted(done, key=lambda r: -(r.get("qc_score") or 0.0)) if judged else done
+    sections = [
+        Section(
+            title="Images",
+            blocks=[*_notices(records), *_pictures(ranked[:_SHOWN], root, irregular, len(done))],
+        ),
+        Section(title="Every translation", blocks=list(_table(done))),
+        Section(title="Settings", blocks=[Facts(rows=list(_settings(done)))]),
+    ]
+    page = Page(
+        title=f"Translation of {len(done)} volume{'s' if len(done) != 1 else ''}",
+        lead="Synthetic images: they show what a network made of the sources, not what a scanner "
+        "would have measured.",
+        sections=[section for section in sections if section.blocks],
+        foot=made_by(),
+    )
+    save_page(page, path, overwrite=overwrite)
+
+
+def _notices(records: Sequence[Record]) -> Iterator[Block]:
+    for status, title in (("failed", "Failed"), ("skipped", "Skipped")):
+        lines = [str(record["error"]) for record in records if record.get("status") == status]
+        if lines:
+            yield Notice(title=title, lines=lines, grave=status == "failed")
+    warnings = [f"{one['input']}: {line}" for one in records for line in one["warnings"]]
+    if warnings:
+        yield Notice(title="Warnings", lines=warnings)
+
+
+def _pictures(
+    records: Sequence[Record], root: Path | None, irregular: Irregular, made: int
+) -> Iterator[Block]:
+    """The viewer and a picture of each; of what can't be read any more, the reason."""
+    images, faults = [], []
+    for record in records:
+        try:
+            images.append(_read(record, root, irregular))
+        except GalipError as error:
+            faults.append(str(error))
+    if faults:
+        yield Notice(title="No picture", lines=faults)
+    if made > len(records):
+        which = "most doubtful" if "qc_score" in records[0] else "first"
+        yield Text(text=f"The {len(records)} {which} of {made}.")
+    if images:
+        yield Viewer(cases=[_to_viewer(image) for image in images])
+    for image in images:
+        middle = find_middle(image.window.to_unit(image.source.array), image.source.affine)
+        columns = _columns(image)
+        yield Figure(
+            image=draw_case(columns, middle),
+            alt=f"{image.title}: axial, coronal and sagittal slices of "
+            + ", ".join(column.title for column in columns),
+            caption=image.title,
+        )
+
+
+def _read(record: Record, root: Path | None, irregular: Irregular) -> _Image:
+    """Source, result and map of a translation.
+
+    Raises:
+        GalipError: They aren't there any more.
+    """
+    output = (root or Path()) / record["output"]
+    source = load_volume(
+        record["input"],
+        series=record["series"] or None,
+        volume=record["volume"],
+        irregular=irregular,
+    )
+    low, high = record["source_window"]
+    out_low, out_high = record["output_window"]
+    maps = [output.with_name(name(output.name)) for name in (map_name, bids.map_name)]
+    found = [path for path in maps if path.is_file() and record.get("qc_score") is not None]
+    return _Image(
+        title=f"{record['input']} to {record['target']}",
+        source=source,
+        window=IntensityWindow(low=low, high=high),
+        result=replace(load_volume(output), affine=source.affine),
+        out_window=IntensityWindow(low=out_low, high=out_high),
+        doubt=replace(load_volume(found[0]), affine=source.affine) if found else None,
+    )
+
+
+def _columns(image: _Image) -> list[Column]:
+    found = [
+        Column(title=title, volume=volume, low=window.low, high=window.high)
+        for title, volume, window in (
+            ("source", image.source, image.window),
+            ("synthetic", image.result, image.out_window),
+        )
+    ]
+    if image.doubt is not None:
+        found.append(
+            Column(
+                title="doubt (QC)",
+                volume=image.doubt,
+                low=0.0,
+                high=_MAP_TOP,
+                kind="map",
+                unit="of the range",
+            )
+        )
+    return found
+
+
+def _to_viewer(image: _Image) -> ViewerCase:
+    return ViewerCase(
+        title=image.title,
+        panels=[
+            ViewerPanel(title=one.title, volume=one.volume, low=one.low, high=one.high)
+            for one in _columns(image)
+        ],
+    )
+
+
+def _table(records: Sequence[Record]) -> Iterator[Block]:
+    shown = [name for name in _COLUMNS if any(r.get(name) not in (None, "") for r in records)]
+    if records:
+        yield Table(
+            caption="Every translation; errors, cycle, flips, planes and jump are of the range",
+            columns=[_COLUMNS[name] for name in shown],
+            rows=[[record.get(name) for name in shown] for record in records],
+            digits=4,
+        )
+
+
+def _settings(records: Sequence[Record]) -> Iterator[tuple[str, str]]:
+    """What the translations have in common, or their different values."""
+    for name in _SETTINGS:
+        values = dict.fromkeys(str(r[name]) for r in records if r.get(name) not in (None, ""))
+        if values:
+            yield name.replace("_", " "), ", ".join(values)
