@@ -9,7 +9,8 @@ from conftest import OBLIQUE
 from PIL import Image
 from scipy.ndimage import center_of_mass
 
-from i2igalip_cli.evaluation.report.panels import Column, choose_slice, draw_case, find_middle
+from i2igalip_cli.evaluation.report.panels import choose_slice, draw_case, find_middle
+from i2igalip_cli.evaluation.report.shown import Shown
 from i2igalip_cli.volumes import Volume
 
 
@@ -58,7 +59,7 @@ def test_the_middle_of_nothing_is_that_of_the_grid() -> None:
 @pytest.mark.parametrize("shape", [(17, 19, 5), (40, 3, 3), (12, 12, 1)])
 def test_a_case_of_any_shape_is_drawn(shape) -> None:
     volume = Volume(array=phantom(shape=shape).array, affine=OBLIQUE)
-    columns = [Column(title=str(n), volume=volume, low=1, high=2) for n in range(3)]
+    columns = [Shown(title=str(n), volume=volume, low=1, high=2) for n in range(3)]
     picture = Image.open(io.BytesIO(draw_case(columns, find_middle(volume.array, OBLIQUE))))
     assert picture.format == "PNG"
     pixels = np.asarray(picture.convert("L"))
@@ -73,7 +74,7 @@ def test_the_sign_of_an_error_has_its_colour(error: int, channel: int) -> None:
     """Red above 0, blue below, black at 0."""
     array = np.zeros((20, 20, 20), np.float32)
     array[:, :, :10] = error
-    column = Column(
+    column = Shown(
         title="e",
         volume=Volume(array=array, affine=np.eye(4)),
         low=-2.0,

@@ -20,7 +20,8 @@ from i2igalip_cli.evaluation.report.page import (
     Viewer,
 )
 from i2igalip_cli.evaluation.report.render import MAX_BYTES, read_asset, render
-from i2igalip_cli.evaluation.report.viewer import ViewerCase, ViewerPanel
+from i2igalip_cli.evaluation.report.shown import Shown
+from i2igalip_cli.evaluation.report.viewer import ViewerCase
 from i2igalip_cli.volumes import Volume
 
 NASTY = "</script></style><script>alert(1)</script>\"' onload='alert(1)' &amp;"
@@ -67,7 +68,7 @@ def noise(size: int, seed: int = 0) -> Volume:
 
 
 def viewer(*volumes: Volume, title: str = "case") -> Viewer:
-    panels = [ViewerPanel(title=title, volume=v, low=0.0, high=1.0) for v in volumes]
+    panels = [Shown(title=title, volume=v, low=0.0, high=1.0) for v in volumes]
     return Viewer(cases=[ViewerCase(title=title, panels=panels)])
 
 
@@ -83,11 +84,12 @@ def every_block(text: str) -> list:
 
 
 def test_every_name_is_text() -> None:
-    plain = Elements(render(page(*every_block("plain text"), title="plain text")))
+    harmless = "plain text, long enough to be wrapped"
+    plain = Elements(render(page(*every_block(harmless), title=harmless)))
     nasty = Elements(render(page(*every_block(NASTY), title=NASTY)))
     shape = [(tag, sorted(attributes)) for tag, attributes in plain.found]
     assert [(tag, sorted(attributes)) for tag, attributes in nasty.found] == shape
-    told = sum(text.count("plain text") for text in plain.text)
+    told = sum(text.count(harmless) for text in plain.text)
     assert told >= 10
     assert sum(text.count(NASTY) for text in nasty.text) == told
     volumes = next(json.loads(s) for s in nasty.scripts if s.startswith("{"))

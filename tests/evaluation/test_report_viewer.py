@@ -9,10 +9,10 @@ import pytest
 from conftest import OBLIQUE
 from skimage.measure import block_reduce
 
+from i2igalip_cli.evaluation.report.shown import Shown
 from i2igalip_cli.evaluation.report.viewer import (
     LEVELS,
     ViewerCase,
-    ViewerPanel,
     embed,
     embed_within,
 )
@@ -21,10 +21,10 @@ from i2igalip_cli.volumes import Volume
 SHAPES = [(17, 19, 5), (17, 19, 1), (6, 4, 8)]
 
 
-def panel(shape=(17, 19, 5), low=-3.0, high=5.0, signed=False) -> ViewerPanel:
+def panel(shape=(17, 19, 5), low=-3.0, high=5.0, signed=False) -> Shown:
     array = np.random.default_rng(0).normal(0, 4, shape).astype(np.float32)
     volume = Volume(array=array, affine=OBLIQUE)
-    return ViewerPanel(title="t", volume=volume, low=low, high=high, signed=signed)
+    return Shown(title="t", volume=volume, low=low, high=high, kind="signed" if signed else "image")
 
 
 def unpack(nifti: str) -> nib.Nifti1Image:
@@ -43,19 +43,20 @@ def test_the_page_holds_the_intensities_to_half_a_level(shape, signed: bool) -> 
     np.testing.assert_allclose(image.get_fdata(), expected, rtol=0, atol=half * 1.001)
     np.testing.assert_allclose(image.affine, OBLIQUE, atol=1e-5)
     assert image.header.get_xyzt_units()[0] == "mm"
-    assert (embedded.low, embedded.high, embedded.signed) == (low, high, signed)
+    assert (embedded.low, embedded.high) == (low, high)
+    assert embedded.colours == ("signed" if signed else "gray")
 
 
 def test_no_error_is_exactly_zero() -> None:
     volume = Volume(array=np.zeros((3, 4, 5), np.float32), affine=np.eye(4))
     for largest in (0.25, 200.0, 1 / 3):
-        zero = ViewerPanel(title="e", volume=volume, low=-largest, high=largest, signed=True)
+        zero = Shown(title="e", volume=volume, low=-largest, high=largest, kind="signed")
         assert not unpack(embed(zero, 1).nifti).get_fdata().any()
 
 
 def test_a_volume_of_one_intensity_is_shown() -> None:
     volume = Volume(array=np.full((3, 4, 5), 7, np.float32), affine=np.eye(4))
-    flat = ViewerPanel(title="f", volume=volume, low=7.0, high=7.0)
+    flat = Shown(title="f", volume=volume, low=7.0, high=7.0)
     np.testing.assert_allclose(unpack(embed(flat, 1).nifti).get_fdata(), 7)
 
 

@@ -212,15 +212,20 @@ class Tab:
         return tuple(
             self.evaluate(
                 f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
-                "e.scrollIntoView({block: 'center', behavior: 'instant'});"
+                "e.scrollIntoView({block: 'nearest', behavior: 'instant'});"
                 "const b = e.getBoundingClientRect();"
                 "return [b.left + scrollX, b.top + scrollY, b.width, b.height]; })()"
             )
         )
 
     def picture(self, selector: str = "") -> np.ndarray:
-        """Pixels of an element, or of the whole page; (H, W, 3) uint8."""
-        return np.asarray(Image.open(io.BytesIO(self.png(selector))).convert("RGB"))
+        """Pixels of an element, or of the whole page, once they stay; (H, W, 3) uint8."""
+        png = self.png(selector)
+        for _ in range(20):
+            before, png = png, self.png(selector)
+            if png == before:
+                break
+        return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
     def png(self, selector: str = "") -> bytes:
         """The same as a PNG file."""

@@ -39,7 +39,11 @@ def canvases(tab: Tab) -> list[str]:
 def test_the_page_asks_no_host_and_complains_of_nothing(shown: Tab) -> None:
     for plane in ("coronal", "three"):
         choose(shown, "#viewer-plane", plane)
-    choose(shown, "#viewer-case", "1")
+    for case in ("1", "2", "0"):
+        choose(shown, "#viewer-case", case)
+        shown.click("#viewer-canvas-1", across=0.4)
+        for key in ("ArrowLeft", "PageDown"):
+            shown.press(key)
     assert shown.complaints == []
     assert [url for url in shown.requests if not url.startswith(LOCAL)] == []
     assert any(url.startswith("file:") for url in shown.requests)
@@ -78,6 +82,7 @@ def test_an_arrow_key_moves_the_crosshair_of_all(shown: Tab, case: str, plane: s
     choose(shown, "#viewer-plane", plane)
     names = canvases(shown)[:-1]
     shown.evaluate(f"document.querySelector('{names[0]}').focus()")
+    shown.press("PageUp")  # from the middle, maybe between voxels, into one
     for key, along, across in (("ArrowLeft", 1, 0), ("ArrowUp", 0, 1)):
         before = [find_crosshair(shown.picture(name)) for name in names]
         for _ in range(2):

@@ -10,8 +10,8 @@ from i2igalip_cli.config import IntensityPolicy
 from i2igalip_cli.engine.evaluator.reading import read_on_grid
 from i2igalip_cli.engine.evaluator.results import CaseResult
 from i2igalip_cli.evaluation.report.page import Figure
-from i2igalip_cli.evaluation.report.panels import Column, draw_case, find_middle
-from i2igalip_cli.evaluation.report.viewer import ViewerCase, ViewerPanel
+from i2igalip_cli.evaluation.report.panels import draw_case, find_middle
+from i2igalip_cli.evaluation.report.shown import Shown
 from i2igalip_cli.volumes import Volume
 from i2igalip_cli.volumes.intensity import IntensityWindow, find_window
 from i2igalip_cli.volumes.volume import freeze
@@ -83,13 +83,13 @@ def _to_window(volume: Volume, window: IntensityWindow) -> Volume:
     return replace(unit, array=freeze(window.from_unit(unit.array)))
 
 
-def draw(look: Look, title: str, caption: str) -> Figure:
-    """The picture of a case, through the middle of its errors."""
-    columns = [
-        Column(title=name, volume=one, low=look.window.low, high=look.window.high, unit=look.unit)
+def show(look: Look) -> list[Shown]:
+    """The volumes of a case and its error, as they are shown."""
+    images = [
+        Shown(title=name, volume=one, low=look.window.low, high=look.window.high, unit=look.unit)
         for name, one in look.shown.items()
     ]
-    error = Column(
+    error = Shown(
         title="prediction - truth",
         volume=look.error,
         low=-look.largest,
@@ -97,26 +97,14 @@ def draw(look: Look, title: str, caption: str) -> Figure:
         kind="signed",
         unit=look.unit,
     )
-    middle = find_middle(np.abs(look.error.array), look.error.affine)
+    return [*images, error]
+
+
+def draw(look: Look, title: str) -> Figure:
+    """The picture of a case, through the middle of its errors."""
     names = ", ".join([*look.shown, "prediction minus truth"])
     return Figure(
-        image=draw_case([*columns, error], middle),
+        image=draw_case(show(look), find_middle(np.abs(look.error.array), look.error.affine)),
         alt=f"{title}: axial, coronal and sagittal slices of {names}",
-        caption=caption,
+        caption=title,
     )
-
-
-def to_viewer(look: Look, title: str) -> ViewerCase:
-    """The volumes of a case for the viewer."""
-    panels = [
-        ViewerPanel(title=name, volume=one, low=look.window.low, high=look.window.high)
-        for name, one in look.shown.items()
-    ]
-    error = ViewerPanel(
-        title="prediction - truth",
-        volume=look.error,
-        low=-look.largest,
-        high=look.largest,
-        signed=True,
-    )
-    return ViewerCase(title=title, panels=[*panels, error])

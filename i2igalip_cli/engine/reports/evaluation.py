@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from i2igalip_cli.engine.evaluator.results import CaseResult, Results
-from i2igalip_cli.engine.reports.cases import draw, look_at, to_viewer
+from i2igalip_cli.engine.reports.cases import draw, look_at, show
 from i2igalip_cli.engine.reports.writing import made_by, save_page
 from i2igalip_cli.errors import GalipError
 from i2igalip_cli.evaluation.measures import Measure
@@ -184,8 +184,8 @@ def _examples(results: Results) -> Iterator[Block]:
             except GalipError as error:
                 figures.append(Notice(title=f"{title}: no picture", lines=[str(error)]))
                 continue
-            figures.append(draw(look, title, title))
-            shown.append(to_viewer(look, title))
+            figures.append(draw(look, title))
+            shown.append(ViewerCase(title=title, panels=show(look)))
     if shown:
         yield Viewer(cases=shown)
     yield from figures

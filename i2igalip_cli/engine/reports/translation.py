@@ -20,8 +20,9 @@ from i2igalip_cli.evaluation.report.page import (
     Text,
     Viewer,
 )
-from i2igalip_cli.evaluation.report.panels import Column, draw_case, find_middle
-from i2igalip_cli.evaluation.report.viewer import ViewerCase, ViewerPanel
+from i2igalip_cli.evaluation.report.panels import draw_case, find_middle
+from i2igalip_cli.evaluation.report.shown import Shown
+from i2igalip_cli.evaluation.report.viewer import ViewerCase
 from i2igalip_cli.volumes import Irregular, Volume, load_volume
 from i2igalip_cli.volumes.intensity import IntensityWindow
 
@@ -141,10 +142,10 @@ def _pictures(
         which = "most doubtful" if "qc_score" in records[0] else "first"
         yield Text(text=f"The {len(records)} {which} of {made}.")
     if images:
-        yield Viewer(cases=[_to_viewer(image) for image in images])
+        yield Viewer(cases=[ViewerCase(title=image.title, panels=_show(image)) for image in images])
     for image in images:
         middle = find_middle(image.window.to_unit(image.source.array), image.source.affine)
-        columns = _columns(image)
+        columns = _show(image)
         yield Figure(
             image=draw_case(columns, middle),
             alt=f"{image.title}: axial, coronal and sagittal slices of "
@@ -180,36 +181,25 @@ def _read(record: Record, root: Path | None, irregular: Irregular) -> _Image:
     )
 
 
-def _columns(image: _Image) -> list[Column]:
+def _show(image: _Image) -> list[Shown]:
     found = [
-        Column(title=title, volume=volume, low=window.low, high=window.high)
+        Shown(title=title, volume=volume, low=window.low, high=window.high)
         for title, volume, window in (
             ("source", image.source, image.window),
             ("synthetic", image.result, image.out_window),
         )
     ]
     if image.doubt is not None:
-        found.append(
-            Column(
-                title="doubt (QC)",
-                volume=image.doubt,
-                low=0.0,
-                high=_MAP_TOP,
-                kind="map",
-                unit="of the range",
-            )
+        doubt = Shown(
+            title="doubt (QC)",
+            volume=image.doubt,
+            low=0.0,
+            high=_MAP_TOP,
+            kind="map",
+            unit="of the range",
         )
+        found.append(doubt)
     return found
-
-
-def _to_viewer(image: _Image) -> ViewerCase:
-    return ViewerCase(
-        title=image.title,
-        panels=[
-            ViewerPanel(title=one.title, volume=one.volume, low=one.low, high=one.high)
-            for one in _columns(image)
-        ],
-    )
 
 
 def _table(records: Sequence[Record]) -> Iterator[Block]:

@@ -2,13 +2,12 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from i2igalip_cli.config import PLANES, Plane
-from i2igalip_cli.evaluation.report.colours import SIGNED
+from i2igalip_cli.evaluation.report.shown import COLOURS, SIGNED, Shown
 from i2igalip_cli.volumes import Volume
 from i2igalip_cli.volumes.slicing import in_plane_spacing, view_slices
 from i2igalip_cli.volumes.volume import Array
@@ -26,28 +25,7 @@ _INCHES, _DPI = 2.8, 100  # of the widest slice
 _BARS = 0.9  # inches that titles and colour bars take
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Column:
-    """What one column shows.
-
-    Attributes:
-        title: Above it.
-        volume: On the grid of the other columns.
-        low: Intensity at the lower end of the colour bar.
-        high: At its upper end.
-        kind: "image" in grey, "signed" around 0, or "map" from 0 upwards.
-        unit: Beside the colour bar.
-    """
-
-    title: str
-    volume: Volume
-    low: float
-    high: float
-    kind: str = "image"
-    unit: str = ""
-
-
-def draw_case(columns: Sequence[Column], place_mm: Sequence[float]) -> bytes:
+def draw_case(columns: Sequence[Shown], place_mm: Sequence[float]) -> bytes:
     """The bytes of a PNG file: a row a plane, a column a volume.
 
     Args:
@@ -81,7 +59,7 @@ def draw_case(columns: Sequence[Column], place_mm: Sequence[float]) -> bytes:
         bar.set_label(column.unit, color="white", fontsize=8, parse_math=False)
     written = io.BytesIO()
     figure.savefig(written, format="png", dpi=_DPI, facecolor="black")
-    return _fewer_colours(written.getvalue())
+    return written.getvalue()
 
 
 def _heights(volume: Volume) -> list[float]:
@@ -97,19 +75,17 @@ def _heights(volume: Volume) -> list[float]:
     return [float(_INCHES * height / widest) for height, _ in sizes]
 
 
-def _draw_slice(axes: "Axes", column: Column, plane: Plane, place_mm: Sequence[float]) -> None:
+def _draw_slice(axes: "Axes", column: Shown, plane: Plane, place_mm: Sequence[float]) -> None:
     from matplotlib.colors import Colormap, LinearSegmentedColormap
 
     volume = column.volume
     height, width = in_plane_spacing(volume.affine, plane)
-    colours: dict[str, str | Colormap] = {
-        "image": "gray",
-        "signed": LinearSegmentedColormap.from_list("signed", list(SIGNED)),
-        "map": "inferno",
-    }
+    colours: str | Colormap = COLOURS[column.kind]
+    if column.kind == "signed":
+        colours = LinearSegmentedColormap.from_list("signed", list(SIGNED))
     axes.imshow(
         choose_slice(volume, plane, place_mm),
-        cmap=colours[column.kind],
+        cmap=colours,
         vmin=column.low,
         vmax=column.high,
         aspect=height / width,
@@ -169,13 +145,3 @@ def find_middle(
         sums = [weights.sum(axis=tuple(a for a in range(3) if a != axis)) for axis in range(3)]
         centre = np.array([float((s * np.arange(len(s))).sum() / total) for s in sums])
     return tuple(float(value) for value in (affine @ [*centre, 1.0])[:3])
-
-
-def _fewer_colours(png: bytes) -> bytes:
-    """The same picture with at most 256 colours: a third of the bytes."""
-    from PIL import Image
-
-    written = io.BytesIO()
-    reduced = Image.open(io.BytesIO(png)).convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    reduced.save(written, format="PNG", optimize=True)
-    return written.getvalue()

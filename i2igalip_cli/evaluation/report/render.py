@@ -9,8 +9,8 @@ import json
 from dataclasses import asdict
 from importlib.resources import files
 
-from i2igalip_cli.evaluation.report.colours import SIGNED
 from i2igalip_cli.evaluation.report.page import Page
+from i2igalip_cli.evaluation.report.shown import SIGNED
 from i2igalip_cli.evaluation.report.viewer import embed_within
 
 MAX_BYTES = 8 * 10**6  # of a page: it can be sent by mail

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from i2igalip_cli.evaluation.report.shown import COLOURS, Shown
 from i2igalip_cli.volumes import Volume
 from i2igalip_cli.volumes.volume import Array
 
@@ -15,30 +16,11 @@ _LEAST_SPAN = 1e-30  # of a volume that shows nothing
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ViewerPanel:
-    """One volume of a case.
-
-    Attributes:
-        title: Above it.
-        volume: What is shown.
-        low: Intensity that is black; for a signed panel minus `high`.
-        high: Intensity that is brightest.
-        signed: Show the sign by colour, and 0 as black.
-    """
-
-    title: str
-    volume: Volume
-    low: float
-    high: float
-    signed: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class ViewerCase:
     """Volumes on one grid that are looked at side by side."""
 
     title: str
-    panels: Sequence[ViewerPanel]
+    panels: Sequence[Shown]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +31,10 @@ class EmbeddedPanel:
     nifti: str
     low: float
     high: float
-    signed: bool
+    colours: str
 
 
-def embed(panel: ViewerPanel, stride: int) -> EmbeddedPanel:
+def embed(panel: Shown, stride: int) -> EmbeddedPanel:
     """A volume in base64.
 
     Args:
@@ -62,29 +44,29 @@ def embed(panel: ViewerPanel, stride: int) -> EmbeddedPanel:
     coarse, affine = _coarsen(panel.volume, stride)
     span = max(panel.high - panel.low, _LEAST_SPAN)
     levels = np.clip((coarse - panel.low) / span, 0, 1) * LEVELS
-    stored = np.rint(levels - LEVELS / 2 if panel.signed else levels).astype(np.int16)
+    stored = np.rint(levels - LEVELS / 2 if panel.kind == "signed" else levels).astype(np.int16)
     return EmbeddedPanel(
         title=panel.title,
         nifti=base64.b64encode(_nifti(stored, affine, panel, span)).decode("ascii"),
         low=panel.low,
         high=panel.high,
-        signed=panel.signed,
+        colours=COLOURS[panel.kind],
     )
 
 
 def _nifti(
     stored: np.ndarray[tuple[int, ...], np.dtype[np.int16]],
     affine: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-    panel: ViewerPanel,
+    panel: Shown,
     span: float,
 ) -> bytes:
     """A gzipped NIfTI file whose scale gives the intensities back."""
     import nibabel as nib
 
-    kind = np.int16 if panel.signed else np.uint8
+    kind = np.int16 if panel.kind == "signed" else np.uint8
     image = nib.Nifti1Image(stored.astype(kind), affine)
     image.header.set_xyzt_units("mm")
-    image.header.set_slope_inter(span / LEVELS, 0.0 if panel.signed else panel.low)
+    image.header.set_slope_inter(span / LEVELS, 0.0 if panel.kind == "signed" else panel.low)
     return gzip.compress(image.to_bytes(), compresslevel=9, mtime=0)
 
 

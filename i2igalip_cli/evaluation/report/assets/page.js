@@ -59,7 +59,6 @@ async function showViewer() {
   const views = [];
   for (let n = 0; n < most; n += 1) views.push(await makeView(library, n, signed));
   for (const view of views) {
-    view.nv.broadcastTo(views.filter((other) => other !== view).map((other) => other.nv), { "2d": true, "3d": true });
     view.nv.onLocationChange = (where) => { place.textContent = describe(views, where); };
   }
   const setPlane = () => {
@@ -75,6 +74,8 @@ async function showViewer() {
   const show = async () => {
     const { panels } = cases[Number(choice.value)];
     for (const [n, view] of views.entries()) await fill(library, view, panels[n]);
+    const filled = views.slice(0, panels.length).map(({ nv }) => nv); // an empty one fails to follow
+    for (const { nv } of views) nv.broadcastTo(filled.filter((other) => other !== nv), { "2d": true, "3d": true });
     setPlane();
     toMiddle();
     document.getElementById("viewer").dataset.shown = choice.value;
@@ -130,7 +131,7 @@ async function fill(library, view, panel) {
   while (view.nv.volumes.length) view.nv.removeVolumeByIndex(0);
   if (panel === undefined) return;
   const image = await library.NVImage.loadFromBase64({ base64: panel.nifti, name: "volume.nii.gz" });
-  image.colormap = panel.signed ? "signed" : "gray";
+  image.colormap = panel.colours;
   view.nv.addVolume(image);
   image.cal_min = panel.low; // adding it finds a range of its own
   image.cal_max = panel.high;
