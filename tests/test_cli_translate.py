@@ -102,6 +102,30 @@ def test_one_volume_into_a_folder_is_a_cohort_of_one(run, here, tmp_path) -> Non
     ]
 
 
+def test_a_page_goes_with_one_volume_and_with_a_cohort(run, here, tmp_path) -> None:
+    save(tmp_path / "in" / "t1.nii.gz")
+    (tmp_path / "in" / "bad.nii.gz").write_bytes(b"xx")
+    assert run("in/t1.nii.gz", "--to", "T2", "-o", "t2.nii", "--report", "one.html").code == 0
+    page = (tmp_path / "one.html").read_text()
+    assert "<figcaption>in/t1.nii.gz to T2</figcaption>" in page
+    assert run("in", "--to", "T2", "-o", "out", "--report", "all.html").code == 3
+    page = (tmp_path / "all.html").read_text()
+    assert "<figcaption>in/t1.nii.gz to T2</figcaption>" in page
+    assert "in/bad.nii.gz" in page
+
+
+def test_a_page_in_the_way_is_told_before_anything_is_translated(run, tmp_path) -> None:
+    save(tmp_path / "t1.nii.gz")
+    (tmp_path / "r.html").write_text("mine")
+    result = run("t1.nii.gz", "--to", "T2", "--report", "r.html")
+    assert result.code == 1
+    assert "r.html exists" in result.err
+    assert not (tmp_path / "t1_T2.nii.gz").exists()
+    assert run("t1.nii.gz", "--to", "T2", "--report", "no/r.html").code == 1
+    submitted = ("t1.nii.gz", "--to", "T2", "-o", "o", "--submit", "slurm", "--report", "s.html")
+    assert run(*submitted).code == 2
+
+
 def test_one_volume_goes_to_each_target_from_one_read(run, tmp_path, monkeypatch) -> None:
     """What is written is what each target alone gives."""
     from i2igalip_cli.engine import single
@@ -234,6 +258,7 @@ def test_help_is_in_sections_that_a_reader_can_look_through(columns, monkeypatch
     assert [lines[number][:-1] for number in heads] == [
         "What to translate",
         "Output",
+        "How good it is",
         "Model",
         "Speed",
         "Many volumes on a cluster",

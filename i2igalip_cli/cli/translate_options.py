@@ -7,6 +7,7 @@ from typer import Argument, Option
 
 _WHAT = "What to translate"
 _OUTPUT = "Output"
+_LOOK = "How good it is"
 _MODEL = "Model"
 _SPEED = "Speed"
 _CLUSTER = "Many volumes on a cluster"
@@ -106,7 +107,7 @@ Preview = Annotated[
     Option(
         "--preview",
         help="Also write OUT_preview.png: source and result.",
-        rich_help_panel=_OUTPUT,
+        rich_help_panel=_LOOK,
     ),
 ]
 QualityCheck = Annotated[
@@ -116,7 +117,7 @@ QualityCheck = Annotated[
         help="Also say how far each result can be trusted, without its truth: a score, what it is "
         "made of, warnings of sources that aren't of their domain, and OUT_qc.nii.gz, where it is "
         "doubtful. About 3 to 5 times the work; needs the checkpoint's encoder.",
-        rich_help_panel=_OUTPUT,
+        rich_help_panel=_LOOK,
     ),
 ]
 Report = Annotated[
@@ -125,7 +126,7 @@ Report = Annotated[
         metavar="FILE.html",
         help="Also write a page of sources and results with a viewer, figures and warnings: one "
         "file that needs no network.",
-        rich_help_panel=_OUTPUT,
+        rich_help_panel=_LOOK,
     ),
 ]
 AsJson = Annotated[

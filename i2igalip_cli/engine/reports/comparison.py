@@ -78,7 +78,7 @@ def _table(comparison: Comparison) -> Iterator[Block]:
         rows=[
             [
                 *(one.protocol, one.target, one.key, one.measure.unit),
-                f"{one.measure.region}, {one.measure.dimensions}-D",
+                f"{one.measure.dimensions}-D, {one.measure.region}",
                 *(one.paired.count, one.mean_a, one.mean_b, one.paired.median_difference),
                 *(one.paired.mean_difference, one.paired.low, one.paired.high),
                 *(one.paired.p, one.p_holm, one.paired.effect, one.verdict),

@@ -1,7 +1,7 @@
 """The page of an evaluation: what was compared, statistics, every case, the worst and the best."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from i2igalip_cli.engine.evaluator.results import CaseResult, Results
@@ -89,7 +89,7 @@ def _summary(results: Results) -> Iterator[Block]:
         for protocol, target, measure in _measures(results)
         if (summary := results.summary(protocol, measure.key, target)) is not None
     ]
-    yield Table(
+    yield _without_empty_columns(
         caption="Over subjects; the interval of the mean is a bootstrap's (BCa), 95 %",
         columns=[
             *_heads(results),
@@ -110,6 +110,18 @@ def _summary(results: Results) -> Iterator[Block]:
         )
 
 
+def _without_empty_columns(
+    caption: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]
+) -> Table:
+    """A table of the columns in which any row says something."""
+    told = [n for n in range(len(columns)) if any(row[n] not in ("", None) for row in rows)]
+    return Table(
+        caption=caption,
+        columns=[columns[n] for n in told],
+        rows=[[row[n] for n in told] for row in rows],
+    )
+
+
 def _heads(results: Results) -> list[str]:
     target = ["target"] if len(results.targets) > 1 else []
     return ["protocol", *target, "measure", "unit", "where", "range"]
@@ -124,7 +136,7 @@ def _names(results: Results, protocol: str, target: str, measure: Measure) -> li
         *shown,
         measure.name,
         measure.unit,
-        f"{measure.region}, {measure.dimensions}-D",
+        f"{measure.dimensions}-D, {measure.region}",
         _describe_range(measure),
     ]
 

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -18,6 +19,7 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _WIDEST = 12.8  # inches of panels beside each other
 _SPREAD = 0.16  # how far points of equal values are laid apart, of a column
 _MARGINS = (0.7, 0.5, 0.35)  # inches left of, below and above the axes of a panel
+_LABEL_WIDTH, _LETTERS = 14, 12  # letters of a group's name in a line; of a title in an inch
 _RIGHT, _LEGEND = 0.15, 1.0  # inches to the right, and what a legend takes besides
 _LOOK = {
     "svg.fonttype": "none",
@@ -105,7 +107,8 @@ def draw_distributions(panels: Sequence[Distribution]) -> str:
             across = place + rng.uniform(-_SPREAD, _SPREAD, len(values))
             colour = _COLOURS[place % len(_COLOURS)]
             axes.plot(across, list(values), "o", color=colour, alpha=0.7, markersize=4)
-        axes.set_xticks(range(len(panel.groups)), list(panel.groups))
+        names = [fill(name, _LABEL_WIDTH) for name in panel.groups]
+        axes.set_xticks(range(len(panel.groups)), names)
         axes.set_xlim(-0.6, len(panel.groups) - 0.4)
         axes.set_ylabel(panel.unit)
 
@@ -181,7 +184,7 @@ def _draw(
             axes.set_visible(False)
         for axes, panel in zip(grid.ravel(), panels, strict=False):
             draw(axes, panel)
-            axes.set_title(panel.title, fontsize=10, loc="left")
+            axes.set_title(fill(panel.title, int(width * _LETTERS)), fontsize=10, loc="left")
         return _to_svg(figure)
 
 

@@ -105,4 +105,4 @@ def embed_within(
         size = sum(len(panel.nifti) for _, panels in embedded for panel in panels)
         if size <= budget or stride >= max(max(p.volume.shape) for c in cases for p in c.panels):
             return embedded, stride
-        stride += 1
+        stride = max(stride + 1, int(stride * (size / budget) ** (1 / 3)))  # of three axes
