@@ -1,13 +1,14 @@
 """Calibrate `translate --qc` for a checkpoint: how its indicators tell the true error.
 
     python examples/calibrate_quality.py WORK [--weights CHECKPOINT] [--dataset DATASET]
-                                         [--subjects 12] [--severities 2] [--write FILE]
+                                         [--subjects 12] [--rounds 5] [--write FILE]
 
 Subjects of `simulate_brains.py` that no training has seen are translated under noise, receive
 fields and lesions that may be worse than training's (`quality_cases.py`). The score is fitted on
 every other subject and judged on the rest: Spearman's correlation with the true error, overall and
-by direction, and that of each indicator by itself. Then sources that aren't what they are said to
-be are shown to the check of inputs: how many are found, and how many good ones are blamed.
+by direction, and that of each indicator by itself. The true error is the one under the scale that
+fits best. Then sources that aren't what they are said to be are shown to the check of inputs: how
+many are found, and how many good ones are blamed.
 
 WORK keeps what was found of each case, so that the same command goes on where it was stopped.
 --dataset is what the checkpoint was trained on, prepared; it is needed where the checkpoint has no
@@ -31,7 +32,7 @@ from i2igalip_cli.engine.quality.fitting import KnownError, calibrate, rank_corr
 from i2igalip_cli.engine.quality.inputs import InputJudgement, judge_input
 from i2igalip_cli.engine.quality.judge import QualityJudge
 from i2igalip_cli.engine.quality.reference import make_reference
-from i2igalip_cli.engine.quality.score import INDICATORS, log_disagreement
+from i2igalip_cli.engine.quality.score import INDICATORS, expected_error, log_disagreement
 from i2igalip_cli.networks.text_image_encoder import TextImageEncoder
 from i2igalip_cli.volumes import Volume
 
@@ -142,7 +143,7 @@ def main() -> None:
     parser.add_argument("--weights", help="checkpoint; by default the shipped one")
     parser.add_argument("--dataset", type=Path, help="what it was trained on, prepared")
     parser.add_argument("--subjects", type=int, default=12)
-    parser.add_argument("--severities", type=int, default=2, help="of each direction and subject")
+    parser.add_argument("--rounds", type=int, default=5, help="translations of each subject")
     parser.add_argument("--write", type=Path, help="checkpoint to write, in half precision")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
@@ -151,7 +152,7 @@ def main() -> None:
     checkpoint = with_reference(checkpoint, options.dataset, encoder, options.work)
     bench = Bench(checkpoint, QualityJudge(encoder), options.work)
     outcomes = []
-    cases = list(list_cases(options.subjects, options.severities))
+    cases = list(list_cases(options.subjects, options.rounds))
     for case in cases:
         outcomes.append(bench.run(case))
         print(f"case {len(outcomes)} of {len(cases)}: error {outcomes[-1].error:.4f}", flush=True)
@@ -160,6 +161,13 @@ def main() -> None:
     found = calibrate(fitted, held_out, MADE_FROM)
     print(f"\nRank correlation with the true error, {found.held_out_subjects} held-out subjects\n")
     print(correlation_table(held_out, dict(found.spearman_by_direction), found.spearman))
+    with_scale = [replace(known_error(o), error=o.fixed_error) for o in outcomes]
+    fixed = [case for case in with_scale if int(case.subject) % 2 == 1]
+    scores = [expected_error(case.indicators, found)[0] for case in fixed]
+    print(
+        "\nof the same score with the error under the volumes' own scales (protocol fixed): "
+        f"{rank_correlation(scores, [case.error for case in fixed]):.2f}"
+    )
     weights = ", ".join(f"{name} {weight:.2f}" for name, weight in found.weights.items())
     print(f"\nMean error {math.exp(found.log_error):.4f} of the range; weights: {weights}\n")
     print(detection_table(bench, sorted({o.case.seed for o in outcomes}), checkpoint, encoder))

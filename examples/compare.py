@@ -71,9 +71,7 @@ def main() -> None:
                     scores[column].append(evaluate(prediction, wanted))
             figures[f"{source} to {target}"] = {
                 column: {
-                    f"{protocol} {metric}": float(
-                        np.mean([row[protocol][metric] for row in rows])
-                    )
+                    f"{protocol} {metric}": float(np.mean([row[protocol][metric] for row in rows]))
                     for protocol in ("paper", "fixed")
                     for metric in ("psnr", "ssim")
                 }

@@ -3,6 +3,11 @@
 A case is one subject in one direction under one severity: noise and receive field stronger than in
 training by chance, and lesions that training's subjects don't have. Its truth is the target's
 signal without noise and receive field, lesions included.
+
+MR has no scale of its own: what is bright is bright against the rest of the image. The error to be
+ranked is therefore the one that is left under the scale that fits the truth best; nothing that is
+looked at without the truth could tell its scale. The error with the scales that the volumes' own
+percentiles set stands beside it.
 """
 
 import copy
@@ -16,6 +21,7 @@ from lesions import Sphere
 from scipy import ndimage
 from simulate_brains import FIXED, SPACING_MM, TISSUES, Anatomy, Subject
 
+from i2igalip_cli import evaluate
 from i2igalip_cli.checkpoints import Checkpoint
 from i2igalip_cli.engine.quality.judge import QualityJudge
 from i2igalip_cli.engine.translator import Translator
@@ -70,7 +76,8 @@ class Outcome:
         noise: Times the simulator's.
         field: Times the simulator's.
         lesions: That were added.
-        error: Mean absolute error over the brain, of the range.
+        error: Mean absolute error over the brain, of the range, under the scale that fits best.
+        fixed_error: Mean absolute error by the protocol `fixed`, each volume under its own scale.
         indicators: Of quality, by name.
         warnings: That the source got.
     """
@@ -80,17 +87,18 @@ class Outcome:
     field: float
     lesions: int
     error: float
+    fixed_error: float
     indicators: dict[str, float | None]
     warnings: list[str]
 
 
-def list_cases(subjects: int, severities: int) -> Iterator[Case]:
-    """All cases, each subject once before any of them again."""
-    for severity in range(severities):
-        for source, target in DIRECTIONS:
-            for number in range(subjects):
-                seed = FIRST_SEED + number
-                yield Case(seed=seed, source=source, target=target, severity=severity)
+def list_cases(subjects: int, rounds: int) -> Iterator[Case]:
+    """All cases: each subject once a round, in another direction than in the one before."""
+    for turn in range(rounds):
+        severity, shift = divmod(turn, len(DIRECTIONS))
+        for number in range(subjects):
+            source, target = DIRECTIONS[(number + shift) % len(DIRECTIONS)]
+            yield Case(seed=FIRST_SEED + number, source=source, target=target, severity=severity)
 
 
 def add_lesions(subject: Subject, count: int, rng: np.random.Generator) -> Subject:
@@ -148,6 +156,21 @@ def scan_by_ct(subject: Subject, rng: np.random.Generator) -> Volume:
     return Volume(array=array.astype(np.float32), affine=affine)
 
 
+def scale_free_error(made: np.ndarray, wanted: np.ndarray) -> float:
+    """Mean |g made - wanted| under the factor g that makes it least, of intensities from 0 up.
+
+    That g is the median of wanted / made with the weights `made`.
+    """
+    made, wanted = made.astype(np.float64), wanted.astype(np.float64)
+    if made.max() <= 0:
+        return float(wanted.mean())
+    ratios = wanted[made > 0] / made[made > 0]
+    order = np.argsort(ratios)
+    weights = np.cumsum(made[made > 0][order])
+    factor = ratios[order][np.searchsorted(weights, weights[-1] / 2)]
+    return float(np.abs(factor * made - wanted).mean())
+
+
 class Bench:
     """Runs cases, each of them once: what was found lies in files.
 
@@ -192,14 +215,15 @@ class Bench:
         made = self.translators[direction](acquire(subject, case.source, rng, noise, field))
         truth = as_volume(subject.truth(FIXED[case.target]) * subject.brain, subject)
         window = find_window(truth.array, None, self.checkpoint.policy)
-        error = made.out_window.to_unit(made.volume.array) - window.to_unit(truth.array)
+        unit, wanted = made.out_window.to_unit(made.volume.array), window.to_unit(truth.array)
         assert made.quality is not None, "the translators have a judge"
         return Outcome(
             case=case,
             noise=noise,
             field=field,
             lesions=lesions,
-            error=float(np.abs(error)[subject.brain].mean()),
+            error=scale_free_error(unit[subject.brain], wanted[subject.brain]),
+            fixed_error=evaluate(made.volume, truth, protocols=("fixed",))["fixed"]["mae"],
             indicators=dict(made.quality.indicators),
             warnings=list(made.quality.warnings),
         )

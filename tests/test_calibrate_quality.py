@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from conftest import make_checkpoint
-from scipy import ndimage
+from scipy import ndimage, optimize
 
 from i2igalip_cli.checkpoints import load_checkpoint, save_checkpoint
 from i2igalip_cli.engine.encoders import open_encoder
@@ -56,6 +56,16 @@ def test_no_other_script_simulates_these_subjects(modules) -> None:
         assert not seeds & set(range(first, first + 10_000))
 
 
+def test_every_subject_comes_once_a_round_and_in_every_direction(modules) -> None:
+    cases = list(modules.cases.list_cases(6, 6))
+    assert len(set(cases)) == 36
+    for turn in range(6):
+        assert len({case.seed for case in cases[6 * turn : 6 * turn + 6]}) == 6
+    for direction in {case.direction for case in cases}:
+        found = [(case.seed, case.severity) for case in cases if case.direction == direction]
+        assert sorted(found) == sorted({(50_000 + n, s) for n in range(6) for s in (0, 1)})
+
+
 def test_lesions_take_the_place_of_white_matter(modules, subject) -> None:
     changed = modules.cases.add_lesions(subject, 5, np.random.default_rng(0))
     np.testing.assert_allclose(changed.tissues.sum(0), subject.tissues.sum(0), atol=1e-5)
@@ -75,6 +85,17 @@ def test_noise_is_as_many_times_the_simulators(modules, subject) -> None:
         ratio = image.array[bright] / signal[bright]
         spread.append(ratio.std() / ratio.mean())
     assert spread[1] / spread[0] == pytest.approx(6, rel=0.1)
+
+
+def test_the_error_is_the_least_that_a_scale_leaves(modules) -> None:
+    rng = np.random.default_rng(0)
+    made, wanted = rng.random((2, 501))
+    found = modules.cases.scale_free_error(made, wanted)
+    least = optimize.minimize_scalar(lambda g: np.abs(g * made - wanted).mean(), bounds=(0, 5))
+    assert found == pytest.approx(least.fun, rel=1e-4)
+    assert modules.cases.scale_free_error(made * 3, wanted) == pytest.approx(found)
+    assert modules.cases.scale_free_error(made, made * 0.7) == pytest.approx(0, abs=1e-12)
+    assert modules.cases.scale_free_error(np.zeros(3), np.ones(3)) == 1
 
 
 def test_the_ct_phantom_has_its_hounsfield_units(modules, subject) -> None:
@@ -104,7 +125,7 @@ def test_the_whole_writes_a_calibrated_checkpoint_and_goes_on_where_it_stopped(
     modules, known, dataset, tmp_path, capsys, monkeypatch
 ) -> None:
     arguments = ["program", str(tmp_path / "work"), "--weights", str(known), "--subjects", "2"]
-    arguments += ["--severities", "1", "--write", str(tmp_path / "out.safetensors")]
+    arguments += ["--rounds", "3", "--write", str(tmp_path / "out.safetensors")]
     monkeypatch.setattr("sys.argv", arguments)
     with pytest.raises(GalipError, match="--dataset"):
         modules.main.main()
@@ -112,6 +133,7 @@ def test_the_whole_writes_a_calibrated_checkpoint_and_goes_on_where_it_stopped(
     modules.main.main()
     printed = capsys.readouterr().out
     assert "| score |" in printed
+    assert "under the volumes' own scales" in printed
     assert "| T2 as T1 | yes |" in printed
     loaded = load_checkpoint(tmp_path / "out.safetensors")
     assert loaded.reference is not None
@@ -122,7 +144,8 @@ def test_the_whole_writes_a_calibrated_checkpoint_and_goes_on_where_it_stopped(
     found = json.loads(files[0].read_text())
     assert set(found["indicators"]) == set(INDICATORS)
     assert found["indicators"]["cycle"] == found["indicators"]["flips"] == 0  # nothing changed
-    assert found["error"] > 0.02  # T1 isn't PD
+    assert found["fixed_error"] > 0.05  # T1 isn't PD
+    assert 0.01 < found["error"] < found["fixed_error"]
     assert expected_error(found["indicators"], loaded.calibration)[1]
     monkeypatch.setattr(modules.cases.Bench, "_translate", None)  # every case is known
     modules.main.main()

@@ -98,6 +98,7 @@ CALIBRATION = Calibration(
     log_error=-3.5,
     weights={"cycle": 0.5, "edges": 0},
     means={"cycle": -3.0, "edges": -1},
+    highest={"cycle": -2.0, "edges": -0.5},
     subjects=6,
     cases=36,
     held_out_subjects=5,

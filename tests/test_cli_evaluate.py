@@ -1,11 +1,14 @@
 """`i2igalip evaluate` on the command line: tables, files, exit codes, comparisons."""
 
 import json
+import re
 
 import nibabel as nib
 import numpy as np
 import pytest
 from conftest import OBLIQUE, head, write_head
+
+from i2igalip_cli.evaluation.protocols import PROTOCOLS
 
 
 @pytest.fixture
@@ -59,6 +62,19 @@ def test_ranges_masks_and_protocols_reach_the_numbers(program, folders) -> None:
         (("--pred", "a", "--gt", "b", "--range", 3, 3), "second must be the larger"),
         (("--pred", "a", "--gt", "b", "--modality", "PET"), "MR or CT"),
         (("--compare", "a.csv", "b.csv", "--gt", "c"), "--compare takes two results"),
+        (
+            ("--compare", "a.csv", "b.csv", "--range", 0, 1, "--jobs", 2),
+            "leave out --range, --jobs",
+        ),
+        (
+            ("--compare", "a.csv", "b.csv", "--resample", "--method", "x"),
+            "out --resample, --method",
+        ),
+        (
+            ("--compare", "a", "b", "--features", "demo", "--modality", "CT"),
+            "--modality, --features",
+        ),
+        (("--compare", "a", "b", "--pattern", "{subject}", "--labels-gt", "g"), "-gt, --pattern"),
         (("--pred", "a", "--gt", "b", "--jobs", 0), "greater than or equal to 1"),
     ],
 )
@@ -175,3 +191,6 @@ def test_help_has_sections(program) -> None:
     out = program("evaluate", "--help").out
     for section in ("What to compare:", "How:", "Output:"):
         assert section in out
+    (protocols,) = re.findall(r"--protocol\s.*?(?=\s--range\s)", out, flags=re.DOTALL)
+    for name in PROTOCOLS:
+        assert name in protocols

@@ -13,9 +13,11 @@ class Calibration:
 
     Attributes:
         log_error: Mean logarithm of the true error over the cases that it was fitted to; the error
-            is the mean absolute one in the foreground, of the range.
+            is the mean absolute one in the foreground, of the range, under the best scale.
         weights: By indicator; 0 where it tells nothing that the others don't.
         means: Mean logarithm of each indicator's disagreement over the same cases.
+        highest: Largest logarithm of each indicator's disagreement over all cases, the held-out
+            ones included: beyond it nothing is known.
         subjects: How many subjects it was fitted to.
         cases: How many of their translations.
         held_out_subjects: How many other subjects it was judged on.
@@ -28,6 +30,7 @@ class Calibration:
     log_error: float
     weights: Mapping[str, float]
     means: Mapping[str, float]
+    highest: Mapping[str, float]
     subjects: int
     cases: int
     held_out_subjects: int

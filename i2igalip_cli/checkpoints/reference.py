@@ -14,6 +14,7 @@ import numpy.typing as npt
 from i2igalip_cli.config import Plane
 
 Floats = npt.NDArray[np.float32]
+LEAST_VOLUMES = 4  # of a domain: what fewer have in common says little of others
 LEAST_FAR = 1.25  # relative distance of what is unlike training, where training is all alike
 _ARRAYS = ("mean", "directions", "variances")  # of a distribution
 
@@ -28,7 +29,7 @@ class Distribution:
         variances: Along them, (R,), above 0.
         residual: Variance along every other direction, above 0.
         usual: Median distance of training volumes that it wasn't fitted to.
-        limit: Their 99th percentile.
+        limit: Their 99th percentile, above 0.
     """
 
     mean: Floats
@@ -82,6 +83,11 @@ class TrainingReference:
     gain: float
     volumes: int
 
+    @property
+    def knows_strange(self) -> bool:
+        """Whether it saw enough volumes, a domain on average, to tell what is unlike them."""
+        return self.volumes >= LEAST_VOLUMES * len(self.templates)
+
     def pack(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         """Its arrays by name, and the rest as JSON-ready values."""
         arrays: dict[str, npt.NDArray[Any]] = {}
@@ -109,9 +115,12 @@ class TrainingReference:
         Raises:
             KeyError: Something is missing.
             TypeError: A value of another kind.
+            ValueError: A limit that isn't above 0.
         """
         found: dict[tuple[str, Plane], Distribution] = {}
         for number, row in enumerate(record["distributions"]):
+            if not float(row["limit"]) > 0:  # every distance is divided by it
+                raise ValueError(f"limit {row['limit']} of {row['domain']} isn't above 0")
             mean, directions, variances = (
                 arrays[f"{number}.{name}"].astype(np.float32) for name in _ARRAYS
             )

@@ -1,5 +1,6 @@
 """`i2igalip evaluate`: predictions against references, and method against method."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
@@ -48,7 +49,24 @@ def evaluate(
     make the exit code 3.
     """
     if compare is not None:
-        _refuse_with_compare(pred, gt, mask, pairs)
+        _refuse_with_compare(
+            {
+                "--pred": pred,
+                "--gt": gt,
+                "--mask": mask,
+                "--labels-pred": labels_pred,
+                "--labels-gt": labels_gt,
+                "--pairs": pairs,
+                "--pattern": pattern,
+                "--gt-pattern": gt_pattern,
+                "--range": value_range,
+                "--modality": modality,
+                "--resample": resample,
+                "--features": features,
+                "--jobs": jobs,
+                "--method": method,
+            }
+        )
         _compare(compare, protocol, output, report, overwrite=overwrite, as_json=as_json)
         return
     sides: Sides | Path = _sides(pred, gt, mask, labels_pred, labels_gt, pairs, pattern, gt_pattern)
@@ -121,9 +139,21 @@ def _sides(
     )
 
 
-def _refuse_with_compare(*others: Path | None) -> None:
-    if any(other is not None for other in others):
-        raise typer.BadParameter("--compare takes two results, and no volumes")
+def _refuse_with_compare(others: Mapping[str, object]) -> None:
+    """Refuse what would do nothing: results were scored before.
+
+    Args:
+        others: Options of scoring, by their names; None, False or empty where not given.
+
+    Raises:
+        typer.BadParameter: One is given.
+    """
+    given_names = [name for name, value in others.items() if value]
+    if given_names:
+        raise typer.BadParameter(
+            f"--compare takes two results, which were scored before; leave out "
+            f"{', '.join(given_names)}"
+        )
 
 
 def _check_outputs(output: Path | None, report: Path | None, *, overwrite: bool) -> None:
@@ -132,7 +162,7 @@ def _check_outputs(output: Path | None, report: Path | None, *, overwrite: bool)
     Raises:
         EvaluationError: A file is in the way, or its folder isn't there.
     """
-    from i2igalip_cli.engine.evaluator.tables import check_place, check_table
+    from i2igalip_cli.engine.evaluator.table_files import check_place, check_table
 
     if output is not None:
         check_table(output, overwrite=overwrite)

@@ -98,7 +98,8 @@ Protocols = Annotated[
     Option(
         "--protocol",
         metavar="NAME",
-        help="paper, fixed, synthrad2023, synthrad2025; repeatable. Default paper and fixed.",
+        help="paper, fixed, multiscale, synthrad2023, synthrad2025; repeatable. Default paper and "
+        "fixed.",
         rich_help_panel=_HOW,
     ),
 ]

@@ -56,6 +56,8 @@ def _row(measure: "Measure", summary: "Summary") -> list[str]:
     mean = _number(summary.mean, unit)
     if summary.deviation is not None:
         mean += f" ± {_number(summary.deviation, unit)}"
+    if summary.infinite:  # one alone makes the mean infinite
+        mean += f" ({summary.infinite} of {summary.count})"
     median = _number(summary.median, unit)
     return [*_measure_cells(measure), str(summary.count), mean, median, interval]
 

@@ -206,8 +206,10 @@ def _translate_cohort(request: "CohortRequest", page: Path | None, *, as_json: b
         report = run_cohort(request, advance, lambda notice: say(plain(notice)))
     if not report.rows:
         say(plain(f"shard {request.shard} is empty: there are fewer volumes than shards"))
-    _write_page([asdict(row) for row in report.rows], request, page, root=report.out)
-    show_report(report, as_json=as_json)
+    try:
+        show_report(report, as_json=as_json)
+    finally:  # also where that ends with 3; what fails in drawing comes after the results
+        _write_page([asdict(row) for row in report.rows], request, page, root=report.out)
 
 
 def _translate_one(request: "CohortRequest", page: Path | None, *, as_json: bool) -> None:
@@ -222,7 +224,6 @@ def _translate_one(request: "CohortRequest", page: Path | None, *, as_json: bool
             overwrite=request.overwrite,
             on_progress=advance,
         )
-    _write_page([report.values for report in reports], request, page)
     warn(dict.fromkeys(line for report in reports for line in report.warnings))
     if as_json:
         found = [report.values for report in reports]
@@ -230,6 +231,7 @@ def _translate_one(request: "CohortRequest", page: Path | None, *, as_json: bool
     else:
         for report in reports:
             typer.echo(report.summary)
+    _write_page([report.values for report in reports], request, page)
 
 
 def _write_page(

@@ -125,7 +125,7 @@ Report = Annotated[
     Option(
         metavar="FILE.html",
         help="Also write a page of sources and results with a viewer, figures and warnings: one "
-        "file that needs no network.",
+        "file that needs no network. It holds the images and their files' names.",
         rich_help_panel=_LOOK,
     ),
 ]

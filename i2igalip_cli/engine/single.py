@@ -19,7 +19,7 @@ from i2igalip_cli.engine.cohort.settings import (
     name_planes,
 )
 from i2igalip_cli.engine.comparison import preview_name, save_preview
-from i2igalip_cli.engine.quality.maps import map_name, save_map
+from i2igalip_cli.engine.quality.maps import map_name, remove_map, save_map
 from i2igalip_cli.engine.translation import Translation
 from i2igalip_cli.engine.translator import Translator
 from i2igalip_cli.errors import VolumeError
@@ -142,12 +142,9 @@ class _Opened:
             result = translator(self.source, on_progress)
         except VolumeError as error:
             raise VolumeError(f"{self.entry.path}: {error}") from error
-        quality_map = None
-        if result.quality is not None:  # before the output, which then never lacks it
-            quality_map = place.with_name(map_name(place.name))
-            save_map(result.volume, result.quality.map, quality_map, overwrite=self.overwrite)
         asked = _format_of(place, self.settings)
         save_volume(result.volume, place, format=asked, dtype=dtype, overwrite=self.overwrite)
+        quality_map = self._write_map(result, place)
         preview = None
         if self.settings.preview:
             preview = place.with_name(preview_name(place.name))
@@ -157,6 +154,22 @@ class _Opened:
             values=self._values(result, place, preview, quality_map, dtype),
             warnings=tuple(f"{self.entry.path}: {warning}" for warning in result.warnings),
         )
+
+    def _write_map(self, result: Translation, place: Path) -> Path | None:
+        """Write the map of an output that is in its place; an older output's gives way.
+
+        A map never lies beside an output that it isn't of, whichever of the two can't be written.
+
+        Raises:
+            VolumeError: The map, or an older one's removal, failed; the output stays.
+        """
+        path = place.with_name(map_name(place.name))
+        if self.overwrite and path.resolve() != self.entry.path.resolve():  # a source stays
+            remove_map(path)
+        if result.quality is None:
+            return None
+        save_map(result.volume, result.quality.map, path, overwrite=self.overwrite)
+        return path
 
     def _values(
         self,

@@ -19,8 +19,9 @@ class IntensityWindow:
 
     def to_unit(self, array: Array) -> Array:
         """Map intensities to [0, 1]; what lies outside the window is cut."""
-        scaled = (array - np.float32(self.low)) / np.float32(self.high - self.low)
-        cut: Array = np.clip(scaled, 0, 1).astype(np.float32)
+        scaled = array - np.float32(self.low)
+        scaled /= np.float32(self.high - self.low)  # in place, as what follows
+        cut: Array = np.clip(scaled, 0, 1, out=scaled).astype(np.float32, copy=False)
         return cut
 
     def from_unit(self, array: Array, out: Array | None = None) -> Array:
@@ -48,7 +49,7 @@ def find_window(array: Array, domain: Domain | None, policy: IntensityPolicy) ->
         low, high = domain.window
         return IntensityWindow(low=low, high=high)
     foreground = array[array > array.mean(dtype=np.float64)]
-    high = float(np.percentile(foreground, policy.percentile))
+    high = float(np.percentile(foreground, policy.percentile, overwrite_input=True))
     if high <= 0:
         raise VolumeError("no positive intensities: magnitude MR is expected (CT needs --from)")
     return IntensityWindow(low=0.0, high=high)

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from conftest import OBLIQUE, head, write_head
-from engine.evaluator.made_results import by_values, made_case, made_results
+from engine.evaluator.made_results import by_values, made_case, made_hash, made_results
 from PIL import Image
 
 from i2igalip_cli.engine.evaluator.comparison import compare_results
@@ -19,6 +19,7 @@ from i2igalip_cli.engine.reports import (
     write_translation_report,
 )
 from i2igalip_cli.engine.reports.cases import look_at
+from i2igalip_cli.engine.reports.translation import _read
 from i2igalip_cli.errors import VolumeError
 
 
@@ -37,7 +38,7 @@ def test_an_evaluation_shows_the_worst_and_the_best_once_each(tmp_path: Path) ->
     assert "s2: worst 3" in text
     assert "s3: best 1, fixed psnr 23" in text
     assert "best 2" not in text  # four cases: none is shown twice
-    assert "0123456789ab" in text  # the protocol's hash
+    assert made_hash() in text  # the protocol's hash
 
 
 def test_what_is_missing_stands_before_the_figures(tmp_path: Path) -> None:
@@ -166,6 +167,7 @@ def translated(folder: Path, name: str, **changes):
         "output_window": (0.0, 1000.0),
         "warnings": (),
         "seconds": 1.5,
+        "qc_score": None,
         "status": "done",
         "error": "",
     }
@@ -191,12 +193,43 @@ def test_a_translation_shows_failures_first_and_its_map(tmp_path: Path) -> None:
 
 
 def test_the_most_doubtful_of_many_are_drawn(tmp_path: Path) -> None:
-    records = [translated(tmp_path, f"s{n}", qc_score=n / 100) for n in range(6)]
+    for scores, told, drawn in (
+        ([n / 100 for n in range(6)], "The 4 most doubtful of 6.", [2, 3, 4, 5]),
+        ([None] * 6, "The 4 first of 6.", [0, 1, 2, 3]),
+    ):
+        records = [
+            translated(
+                tmp_path, f"s{n}", qc_score=score, qc_calibrated=None if score is None else False
+            )
+            for n, score in enumerate(scores)
+        ]
+        write_translation_report(records, tmp_path / "t.html", root=tmp_path, overwrite=True)
+        text = (tmp_path / "t.html").read_text()
+        assert told in text
+        assert [n for n in range(6) if f"s{n}.nii.gz to T2</figcaption>" in text] == drawn
+        assert ("disagreement, not calibrated" in text) == (scores[1] is not None)
+
+
+def test_warnings_that_many_have_stand_once_and_last(tmp_path: Path) -> None:
+    records = [
+        translated(tmp_path, f"s{n}", warnings=("brains only", *(("dark",) if n == 1 else ())))
+        for n in range(3)
+    ]
     write_translation_report(records, tmp_path / "t.html", root=tmp_path)
     text = (tmp_path / "t.html").read_text()
-    assert "The 4 most doubtful of 6." in text
-    drawn = [n for n in range(6) if f"s{n}.nii.gz to T2</figcaption>" in text]
-    assert drawn == [2, 3, 4, 5]
+    assert text.count("brains only") == 1
+    assert 0 < text.index("s1.nii.gz: dark") < text.index("3 translations: brains only")
+
+
+def test_a_result_stored_another_way_is_shown_on_the_sources_grid(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).uniform(1, 9, (17, 19, 5)).astype(np.float32)
+    nib.save(nib.Nifti1Image(array, OBLIQUE), tmp_path / "a.nii.gz")
+    turned = OBLIQUE @ np.diag([-1.0, -1, 1, 1])
+    turned[:3, 3] += OBLIQUE[:3, :2] @ (16, 18)
+    nib.save(nib.Nifti1Image(array[::-1, ::-1], turned), tmp_path / "a_T2.nii.gz")
+    record = {**translated(tmp_path / "b", "a"), "input": str(tmp_path / "a.nii.gz")}
+    image = _read(record, tmp_path, "fail")
+    np.testing.assert_allclose(image.result.array, array, atol=1e-3)
 
 
 def test_an_output_that_vanished_is_told(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Protocols: `paper` and `fixed` on MR, what all share, and hashes that differ with the rules."""
 
+import hashlib
 import json
 import math
 from dataclasses import asdict, replace
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import OBLIQUE
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from i2igalip_cli.config import IntensityPolicy
 from i2igalip_cli.errors import EvaluationError, VolumeError
@@ -69,8 +71,9 @@ def test_a_protocol_changes_nothing_and_says_the_best_of_a_copy(name, masked) ->
 def test_every_number_says_what_it_is_and_all_of_it_is_hashed(name) -> None:
     protocol = PROTOCOLS[name](settings_for(name))
     described = protocol.describe()
-    assert json.loads(json.dumps(described)) == json.loads(json.dumps(described, sort_keys=True))
-    assert len(protocol.hash) == 12
+    read_back = json.loads(json.dumps(described, allow_nan=False))
+    text = json.dumps(read_back, sort_keys=True, separators=(",", ":"))
+    assert protocol.hash == hashlib.sha256(text.encode()).hexdigest()[:12]
     assert PROTOCOLS[name](settings_for(name)).hash == protocol.hash
     got = score(name, made_for(name, 1), made_for(name, 2), settings=settings_for(name))
     assert got.hash == protocol.hash
@@ -102,6 +105,62 @@ def test_hashes_differ_where_numbers_do() -> None:
     assert PROTOCOLS["paper"](ProtocolSettings(value_range=(0, 9))).hash == hashes[0]
     ranged = ProtocolSettings(value_range=(0, 1000), policy=IntensityPolicy(percentile=99))
     assert PROTOCOLS["fixed"](ranged).hash == hashes[2 * len(PROTOCOLS)]
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_equal_settings_have_equal_hashes_whatever_types_their_numbers_have(name) -> None:
+    hashes = {
+        PROTOCOLS[name](ProtocolSettings(value_range=given)).hash
+        for given in ((0, 1000), (0.0, 1000.0), (np.int16(0), np.float32(1000)), [0, 1000])
+    }
+    assert len(hashes) == 1
+
+
+def test_the_settings_of_a_percentile_are_those_of_its_number() -> None:
+    whole = ProtocolSettings(policy=IntensityPolicy(percentile=99))
+    assert whole == ProtocolSettings(policy=IntensityPolicy(percentile=99.0))
+    hashes = {
+        PROTOCOLS["fixed"](ProtocolSettings(policy=IntensityPolicy(percentile=p))).hash
+        for p in (99, 99.0, np.int64(99))
+    }
+    assert hashes == {PROTOCOLS["fixed"](whole).hash}
+
+
+def test_scoring_takes_one_thread_and_gives_the_others_back() -> None:
+    def threads() -> set[int]:
+        return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+    class Asked(PROTOCOLS["paper"]):
+        def measure_case(self, case):
+            seen.append(threads())
+            return super().measure_case(case)
+
+    seen: list[set[int]] = []
+    with threadpool_limits(2, "blas"):
+        before = threads()
+        Asked(ProtocolSettings()).score(case(array(), array(1)))
+        assert threads() == before
+    assert before == {2}
+    assert 1 in seen[0]
+
+
+@pytest.mark.parametrize("name", ["paper", "fixed"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_an_infinite_psnr_says_how_many_slices_are_equal(name, masked) -> None:
+    prediction, reference = array(1), array(2)
+    # The brightest voxels lie outside of the mask, so that both have one scale.
+    prediction[0], reference[0] = 5, 5
+    prediction[8:, :, 1:3] = reference[8:, :, 1:3]
+    mask = np.zeros(reference.shape, bool)
+    mask[8:] = True
+    got = score(name, prediction, reference, mask if masked else None)
+    if masked:
+        assert got["psnr"] == math.inf
+        assert len(got.warnings) == 1
+        assert "2 of 5 slices" in got.warnings[0]
+    else:
+        assert math.isfinite(got["psnr"])
+        assert got.warnings == ()
 
 
 def test_the_paper_protocol_forgives_a_scale_per_slice_and_the_others_do_not() -> None:
@@ -252,6 +311,9 @@ def test_what_cant_be_compared_is_refused() -> None:
         score("fixed", array(), flat)
     with pytest.raises(EvaluationError, match="larger"):
         ProtocolSettings(value_range=(3, 3))
+    for ends in ((0, math.inf), (-math.inf, 0), (math.nan, 1), (0, math.nan)):
+        with pytest.raises(EvaluationError, match="finite"):
+            ProtocolSettings(value_range=ends)
     with pytest.raises(EvaluationError, match="takes no mask"):
         PROTOCOLS["paper"](ProtocolSettings()).score(case(array(), array(1), ~empty))
     with pytest.raises(EvaluationError, match="needs a mask"):

@@ -121,6 +121,9 @@ def test_a_class_that_is_absent_has_no_error() -> None:
         (ProtocolSettings(modality="MR"), "CT", False),
         (ProtocolSettings(value_range=(-1024, 3000)), None, True),
         (ProtocolSettings(value_range=(0, 3000)), None, False),
+        (ProtocolSettings(value_range=(-1, 1)), None, False),
+        (ProtocolSettings(value_range=(-160, 240)), None, False),  # a window of abdominal CT
+        (ProtocolSettings(value_range=(-160, 240)), "CT", True),
         (ProtocolSettings(value_range=(-5, 900), modality="MR"), None, False),
     ],
 )
@@ -130,6 +133,8 @@ def test_tissues_are_told_where_the_reference_is_ct(settings, modality, expected
     one = type(one)(prediction=one.prediction, reference=reference)
     got = PROTOCOLS["fixed"](settings).score(one)
     assert ("mae[bone]" in got) == expected
+    if settings.value_range is not None and not expected:
+        assert {one.measure.key: one.measure.unit for one in got.scores}["mae"] == ""
 
 
 def test_the_fixed_protocol_with_a_range_by_hand() -> None:
@@ -152,3 +157,17 @@ def test_what_is_no_ct_is_refused(name) -> None:
         score(name, phantom() - 3000, phantom() - 3000)
     with pytest.raises(EvaluationError, match="mask is empty"):
         score(name, phantom(), phantom(), np.zeros(phantom().shape, bool))
+
+
+@pytest.mark.parametrize("name", ["synthrad2023", "synthrad2025"])
+def test_what_neither_says_nor_shows_that_it_is_ct_is_no_ct(name) -> None:
+    def run(settings: ProtocolSettings, modality: str | None):
+        low = 900 * (phantom() > -900).astype(np.float32)  # air at 0, as MR has it
+        volume = Volume(array=low, affine=RAS, modality=modality)
+        one = case(low, low)
+        return PROTOCOLS[name](settings).score(type(one)(prediction=volume, reference=volume))
+
+    with pytest.raises(EvaluationError, match=r"nothing below 0.*--modality CT"):
+        run(ProtocolSettings(), None)
+    assert run(CT, None)["mae"] == 0
+    assert run(ProtocolSettings(), "CT")["mae"] == 0

@@ -24,6 +24,7 @@ from i2igalip_cli.engine.cohort.products import write_products
 from i2igalip_cli.engine.cohort.reading import SourceReader
 from i2igalip_cli.engine.cohort.rows import Row, Status, identify_input
 from i2igalip_cli.engine.cohort.settings import make_translator, take_fingerprints
+from i2igalip_cli.engine.quality.maps import remove_map
 from i2igalip_cli.engine.translation import Translation
 from i2igalip_cli.engine.translator import Translator
 from i2igalip_cli.errors import EmptyVolumeError, GalipError, VolumeError, first_line, one_line
@@ -220,6 +221,8 @@ class Worker:
             folder = self.ledger.staging(claim)
             row = write_products(folder, item, job.row, settings, job.source, job.result)
             if self.ledger.claims.holds(claim):
+                if job.result.quality is None:  # an older output's map is none of the new one
+                    remove_map(self.ledger.map_output(item), sidecar=bool(item.bids))
                 self.ledger.publish(folder, self.ledger.output(item), claim)
         except Exception as error:
             fault = self.ledger.run_fault(error)

@@ -14,15 +14,15 @@ from i2igalip_cli.engine.evaluator.scoring import DEFAULT_PROTOCOLS, Scoring, ma
 from i2igalip_cli.evaluation.protocols import ProtocolScores, ProtocolSettings
 from i2igalip_cli.volumes import Volume
 
-Image = Volume | npt.NDArray[Any] | str | Path
+ImageLike = Volume | npt.NDArray[Any] | str | Path
 
 
 def evaluate(
-    prediction: Image,
-    reference: Image,
+    prediction: ImageLike,
+    reference: ImageLike,
     *,
     protocols: Sequence[str] = DEFAULT_PROTOCOLS,
-    mask: Image | None = None,
+    mask: ImageLike | None = None,
     settings: ProtocolSettings | None = None,
 ) -> Mapping[str, ProtocolScores]:
     """Score one prediction; nothing is changed.
@@ -54,7 +54,7 @@ def evaluate(
     return {name: protocol.score(case) for name, protocol in scoring.build().items()}
 
 
-def _as_volume(image: Image) -> Volume:
+def _as_volume(image: ImageLike) -> Volume:
     if isinstance(image, Volume):
         return image
     if isinstance(image, str | Path):

@@ -1,9 +1,8 @@
 """Whether two methods' results can be compared, and what makes a comparison doubtful."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from i2igalip_cli.engine.evaluator.results import Results
+from i2igalip_cli.engine.evaluator.results import Results, describe_difference
 from i2igalip_cli.errors import EvaluationError
 
 _SHOWN = 3  # names in a message
@@ -39,25 +38,6 @@ def shared_protocols(a: Results, b: Results, wanted: Sequence[str] | None) -> li
     return shared
 
 
-def describe_difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
-    """Which settings differ, with both values; of many the first."""
-    first, second = dict(_leaves(ours)), dict(_leaves(theirs))
-    found = [
-        f"{name}: {first.get(name, 'nothing')} and {second.get(name, 'nothing')}"
-        for name in dict.fromkeys([*first, *second])
-        if name != "hash" and first.get(name, ...) != second.get(name, ...)
-    ]
-    return "; ".join(found[:_SHOWN]) + (f"; {len(found) - _SHOWN} more" if found[_SHOWN:] else "")
-
-
-def _leaves(settings: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{place}{name} ")
-        else:
-            yield place + name, value
-
-
 def warn_of_differences(a: Results, b: Results, protocols: Sequence[str]) -> tuple[str, ...]:
     """What makes the comparison less than it seems."""
     warnings = []
@@ -65,6 +45,8 @@ def warn_of_differences(a: Results, b: Results, protocols: Sequence[str]) -> tup
         alone = [name for name in results.protocols if name not in other.protocols]
         if alone:
             warnings.append(f"only {results.method} was scored by {', '.join(alone)}")
+        for measures in _only_in(results, other, protocols):
+            warnings.append(f"only {results.method} has {measures}")
         targets = [name for name in results.targets if name not in other.targets]
         if targets:
             warnings.append(f"only {results.method} has predictions of {', '.join(targets)}")
@@ -74,21 +56,39 @@ def warn_of_differences(a: Results, b: Results, protocols: Sequence[str]) -> tup
         resampled = sum(case.resampled for case in results.scored)
         if resampled:
             warnings.append(f"{resampled} predictions of {results.method} were resampled")
-    ours, theirs = _references(a), _references(b)
+    both = [name for name in a.sets if name in b.sets]
+    if both:
+        warnings.append(
+            f"distances of whole sets ({', '.join(both)}) aren't compared: no subjects to pair by"
+        )
+    ours, theirs = _grounds(a), _grounds(b)
     differing = [name for name in ours if name in theirs and ours[name] != theirs[name]]
     if differing:
         warnings.append(
-            f"{len(differing)} subjects were compared with other references in {b.method} than in "
-            f"{a.method}: {name_some(differing)}"
+            f"{len(differing)} subjects were compared with other references, masks or label maps "
+            f"in {b.method} than in {a.method}: {name_some(differing)}"
         )
     return tuple(warnings)
 
 
-def _references(results: Results) -> dict[str, list[tuple[str, str]]]:
-    """Targets and names of the references of each subject."""
+def _only_in(results: Results, other: Results, protocols: Sequence[str]) -> Iterator[str]:
+    """What a comparison leaves out, as the other has no such measure."""
+    for protocol in protocols:
+        known = other.keys(protocol)
+        keys = [key for key in results.keys(protocol) if key not in known]
+        if keys:
+            yield f"{', '.join(keys)} ({protocol})"
+    for name, scores in results.sets.items():
+        if name not in other.sets:
+            yield f"{', '.join(score.measure.key for score in scores)} ({name})"
+
+
+def _grounds(results: Results) -> dict[str, list[tuple[str, str]]]:
+    """Targets of each subject, and what its predictions were compared with."""
     found: dict[str, list[tuple[str, str]]] = {}
     for case in results.scored:
-        found.setdefault(case.subject, []).append((case.target, case.reference.name))
+        grounds = case.grounds or case.reference.name
+        found.setdefault(case.subject, []).append((case.target, grounds))
     return {subject: sorted(names) for subject, names in found.items()}
 
 

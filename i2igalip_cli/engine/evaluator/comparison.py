@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from i2igalip_cli.engine.evaluator.comparability import (
-    describe_difference,
     name_some,
     shared_protocols,
     warn_of_differences,
 )
-from i2igalip_cli.engine.evaluator.results import Results
+from i2igalip_cli.engine.evaluator.results import Results, describe_difference
 from i2igalip_cli.errors import EvaluationError
 from i2igalip_cli.evaluation.measures import Measure
 from i2igalip_cli.evaluation.statistics import (

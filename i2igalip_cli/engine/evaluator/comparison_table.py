@@ -8,7 +8,7 @@ from i2igalip_cli.engine.evaluator.comparison import (
     MeasureComparison,
     RegionAgreement,
 )
-from i2igalip_cli.engine.evaluator.tables import Columns, Row, plain, write_table
+from i2igalip_cli.engine.evaluator.table_files import Columns, Row, plain, write_table
 from i2igalip_cli.evaluation.measures import Measure
 
 _TEXTS = ("kind", "protocol", "hash", "target", "key", "measure", "unit", "better", "region")

@@ -11,7 +11,7 @@ TOLERANCE_MM = 0.01  # other programs round their affines to float32
 MIN_OVERLAP = 0.5  # of the reference's voxels: what covers less is another part of the body
 
 
-def describe_difference(volume: Volume, reference: Volume) -> str:
+def describe_grids(volume: Volume, reference: Volume) -> str:
     """How the grid of a volume differs from that of its reference; "" where it doesn't."""
     if volume.shape != reference.shape:
         ours, theirs = (" x ".join(map(str, v.shape)) for v in (volume, reference))
@@ -43,7 +43,7 @@ def check_grid(volume: Volume, reference: Volume, what: str) -> None:
     Raises:
         EvaluationError: Shapes or affines differ; the message says how.
     """
-    difference = describe_difference(volume, reference)
+    difference = describe_grids(volume, reference)
     if difference:
         raise EvaluationError(
             f"the {what} lies on another grid than the reference: {difference}; resample it, or "

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from i2igalip_cli.engine.cohort.inputs import FoundVolume, find_volumes, is_dicom, stem_of
-from i2igalip_cli.engine.evaluator.naming import ImageName, read_name
-from i2igalip_cli.engine.evaluator.patterns import NamePattern
+from i2igalip_cli.engine.evaluator.naming import ImageName, NamePattern, read_name
 from i2igalip_cli.errors import EvaluationError
 from i2igalip_cli.volumes import volume_suffix
 

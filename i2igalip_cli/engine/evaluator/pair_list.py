@@ -1,13 +1,13 @@
 """Pairs that the user lists in a CSV file."""
 
 import csv
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from i2igalip_cli.engine.cohort.inputs import stem_of
-from i2igalip_cli.engine.evaluator.naming import canonical_domain, read_name
+from i2igalip_cli.engine.evaluator.naming import DERIVED, ImageName, canonical_domain, read_name
 from i2igalip_cli.engine.evaluator.pairs import Pair, Pairing
 from i2igalip_cli.errors import EvaluationError
 
@@ -21,27 +21,49 @@ def read_pairs(list_file: Path) -> Pairing:
 
     Columns: prediction and reference; and, as wanted, mask, predicted_labels, labels, source (what
     the prediction was made of), case, subject, target. Paths are relative to the file's folder. A
-    subject or target that isn't given is read from the prediction's name. A column of masks or
-    label maps is filled in every line or in none.
+    subject or target that isn't given is read from the prediction's name, a subject with the
+    folders that tell it from others. A column of masks or label maps is filled in every line or in
+    none.
 
     Raises:
-        EvaluationError: It can't be read, has other columns, an empty cell, or no pair.
+        EvaluationError: It can't be read, has other columns, an empty cell or one too many, or no
+            pair.
     """
-    try:
-        with list_file.open(encoding="utf-8-sig", newline="") as opened:
-            lines = list(csv.reader(opened))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or "it is no CSV text in UTF-8"
-        raise EvaluationError(f"{list_file}: {reason}") from error
-    rows = [[cell.strip() for cell in line] for line in lines if any(map(str.strip, line))]
-    header = [name.casefold() for name in rows[0]] if rows else []
+    rows = _read_rows(list_file)
+    header = [name.casefold() for name in rows[0][1]] if rows else []
     _check_header(list_file, header)
-    records = [dict(zip(header, row, strict=False)) for row in rows[1:]]
+    for line, cells in rows[1:]:
+        if any(cells[len(header) :]):
+            raise EvaluationError(
+                f"{list_file}: line {line} has {len(cells)} cells, and there are {len(header)} "
+                "columns; put a path that holds a comma in quotes"
+            )
+    records = [dict(zip(header, cells, strict=False)) for _, cells in rows[1:]]
     if not records:
         raise EvaluationError(f"{list_file}: a header and no pair")
     _check_cells(list_file, records)
-    pairs = _unique([_pair(record, list_file.parent) for record in records])
-    return Pairing(pairs=tuple(sorted(pairs, key=lambda pair: pair.case)))
+    names = [read_name(_without_suffix(record["prediction"])) for record in records]
+    subjects = _derive_subjects(records, names)
+    pairs = [
+        _pair(record, name, subject, list_file.parent)
+        for record, name, subject in zip(records, names, subjects, strict=True)
+    ]
+    return Pairing(
+        pairs=tuple(sorted(_unique(pairs), key=lambda pair: pair.case)),
+        notes=_warn_of_shared(records, names, pairs),
+    )
+
+
+def _read_rows(list_file: Path) -> list[tuple[int, list[str]]]:
+    """The lines that aren't empty, with their numbers."""
+    try:
+        with list_file.open(encoding="utf-8-sig", newline="") as opened:
+            reader = csv.reader(opened)
+            rows = [(reader.line_num, [cell.strip() for cell in line]) for line in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or "it is no CSV text in UTF-8"
+        raise EvaluationError(f"{list_file}: {reason}") from error
+    return [(line, cells) for line, cells in rows if any(cells)]
 
 
 def _check_header(list_file: Path, header: Sequence[str]) -> None:
@@ -64,13 +86,54 @@ def _check_cells(list_file: Path, records: Sequence[Mapping[str, str]]) -> None:
             raise EvaluationError(f"{list_file}: pair {empty[0]} has no {column}")
 
 
-def _pair(record: Mapping[str, str], folder: Path) -> Pair:
+def _derive_subjects(records: Sequence[Mapping[str, str]], names: Sequence[ImageName]) -> list[str]:
+    """The subject of each line: as given, or by the prediction's name below the common folder."""
+    read = [
+        _folders(name)
+        for record, name in zip(records, names, strict=True)
+        if not record.get("subject")
+    ]
+    common = 0
+    for level in zip(*read, strict=False):
+        if len(set(level)) > 1:
+            break
+        common += 1
+    return [
+        record.get("subject") or "/".join([*_folders(name)[common:], name.subject])
+        for record, name in zip(records, names, strict=True)
+    ]
+
+
+def _folders(name: ImageName) -> list[str]:
+    return name.context.split("/") if name.context else []
+
+
+def _warn_of_shared(
+    records: Sequence[Mapping[str, str]], names: Sequence[ImageName], pairs: Sequence[Pair]
+) -> tuple[str, ...]:
+    """Say where names make one subject of references that nothing else tells apart."""
+    references: dict[tuple[str, str], set[Path]] = defaultdict(set)
+    for record, name, pair in zip(records, names, pairs, strict=True):
+        if not record.get("subject"):
+            what = name.identity(DERIVED | {"domain"}, flat=True)
+            references[pair.subject, f"{what} {pair.target}"].add(pair.reference)
+    shared = sorted({subject for (subject, _), found in references.items() if len(found) > 1})
+    if not shared:
+        return ()
+    return (
+        f"several references are counted as one subject by the names of their predictions: "
+        f"{', '.join(shared[:3])}{' ...' if shared[3:] else ''}; name subjects in a column "
+        "'subject'",
+    )
+
+
+def _pair(record: Mapping[str, str], ours: ImageName, subject: str, folder: Path) -> Pair:
     paths = {name: folder / record[name] for name in _PATHS if record.get(name)}
-    ours, theirs = (read_name(_without_suffix(record[name])) for name in _NEEDED)
+    theirs = read_name(_without_suffix(record["reference"]))
     target = record.get("target", "")
     return Pair(
         case=record.get("case") or stem_of(paths["prediction"]),
-        subject=record.get("subject") or ours.subject,
+        subject=subject,
         target=canonical_domain(target) or target or ours.domain or theirs.domain,
         prediction=paths["prediction"],
         reference=paths["reference"],

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from i2igalip_cli.engine.evaluator.listing import Image, Side, list_side
-from i2igalip_cli.engine.evaluator.matching import Matching, match_images
-from i2igalip_cli.engine.evaluator.naming import NO_IMAGES
-from i2igalip_cli.engine.evaluator.outlines import find_outlines
-from i2igalip_cli.engine.evaluator.patterns import NamePattern
+from i2igalip_cli.engine.evaluator.matching import Matching, find_outlines, match_images
+from i2igalip_cli.engine.evaluator.naming import NO_IMAGES, NamePattern
 from i2igalip_cli.errors import EvaluationError
 
 _SHOWN = 3  # names in a message
@@ -161,15 +159,15 @@ def _complete(sides: Sides, matching: Matching) -> tuple[Pair, ...]:
         "labels": sides.labels,
     }
     outlines = {
-        kind: find_outlines(folder, matching.pairs)
+        kind: find_outlines(folder, matching.pairs, _WORDS[kind])
         for kind, folder in named.items()
         if folder is not None
     }
     stems = Counter(PurePosixPath(ours.name.path).name for ours, _ in matching.pairs)
     pairs = []
     for number, (ours, theirs) in enumerate(matching.pairs):
-        own = {kind: found.get(number) for kind, found in outlines.items()}
-        lacking = [kind for kind, path in own.items() if path is None]
+        own = {kind: found.paths.get(number) for kind, found in outlines.items()}
+        faults = [found.faults[number] for found in outlines.values() if number in found.faults]
         stem = PurePosixPath(ours.name.path).name
         pairs.append(
             Pair(
@@ -181,7 +179,7 @@ def _complete(sides: Sides, matching: Matching) -> tuple[Pair, ...]:
                 mask=own.get("mask"),
                 predicted_labels=own.get("predicted_labels"),
                 labels=own.get("labels"),
-                fault="; ".join(f"{named[kind]} has no {_WORDS[kind]} of it" for kind in lacking),
+                fault="; ".join(faults),
             )
         )
     return tuple(sorted(pairs, key=lambda pair: pair.case))

@@ -4,13 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from i2igalip_cli.engine.evaluator.grids import bring_to_grid, check_grid, describe_difference
+from i2igalip_cli.engine.evaluator.grids import bring_to_grid, check_grid, describe_grids
 from i2igalip_cli.errors import EvaluationError
+from i2igalip_cli.evaluation.protocols import IntArray
 from i2igalip_cli.volumes import Volume, choose_entries, list_volumes, load_entry
-
-Labels = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,7 +69,7 @@ def read_on_grid(
     if not resample:
         check_grid(volume, reference, what)
         return OnGrid(volume=volume)
-    difference = describe_difference(volume, reference)
+    difference = describe_grids(volume, reference)
     if not difference:
         return OnGrid(volume=volume)
     moved, covered = bring_to_grid(volume, reference, nearest=nearest)
@@ -84,7 +82,7 @@ def read_on_grid(
     return OnGrid(volume=moved, resampled=True, warnings=tuple(warnings))
 
 
-def as_labels(volume: Volume, what: str) -> Labels:
+def as_labels(volume: Volume, what: str) -> IntArray:
     """The label map of a volume, (I, J, K).
 
     Args:

@@ -5,7 +5,7 @@ refused.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,8 @@ from i2igalip_cli.evaluation.measures import Measure, Score
 from i2igalip_cli.evaluation.protocols import ProtocolScores
 from i2igalip_cli.evaluation.statistics import Summary, summarize
 from i2igalip_cli.volumes import Volume
+
+_NAMED = 3  # differences in a message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,8 @@ class CaseResult:
         labels: Label map of the reference.
         source: What the prediction was made of.
         resampled: Whether the prediction was brought to the reference's grid.
+        grounds: 12 hex digits of the SHA-256 over the voxels of reference, mask and label map,
+            which files of one name needn't share; "" where the case failed.
         scores: By protocol; empty where the case failed.
         warnings: What the user should know.
         error: Why it failed; "" where it didn't.
@@ -48,6 +52,7 @@ class CaseResult:
     labels: Path | None = None
     source: Path | None = None
     resampled: bool = False
+    grounds: str = ""
     scores: Mapping[str, ProtocolScores] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     error: str = ""
@@ -107,6 +112,11 @@ class Results:
         """What was asked before: a bootstrap takes a while, and several outputs show it."""
         return {}
 
+    @cached_property
+    def _measures(self) -> dict[tuple[str, str], Measure]:
+        """What was found before, by protocol and key: every case is looked through for it."""
+        return {}
+
     @property
     def scored(self) -> tuple[CaseResult, ...]:
         """The cases that didn't fail."""
@@ -138,6 +148,8 @@ class Results:
         Raises:
             EvaluationError: No case has it, or cases have different ones.
         """
+        if (protocol, key) in self._measures:
+            return self._measures[protocol, key]
         found = dict.fromkeys(
             score.measure
             for case in self.scored
@@ -149,9 +161,10 @@ class Results:
         if len(found) > 1:
             raise EvaluationError(
                 f"{protocol} {key} means different things for different cases "
-                f"({_difference(*list(found)[:2])}); evaluate these apart"
+                f"({describe_difference(*map(vars, list(found)[:2]))}); evaluate these apart"
             )
-        return next(iter(found))
+        self._measures[protocol, key] = next(iter(found))
+        return self._measures[protocol, key]
 
     def by_subject(self, protocol: str, key: str, target: str | None = None) -> dict[str, float]:
         """Mean of each subject's cases, where the measure is defined.
@@ -182,7 +195,7 @@ class Results:
 
     def rows(self) -> list[dict[str, Any]]:
         """The long table: a row a number, and one for whatever has none."""
-        from i2igalip_cli.engine.evaluator.rows import to_rows
+        from i2igalip_cli.engine.evaluator.long_table import to_rows
 
         return to_rows(self)
 
@@ -191,7 +204,20 @@ def _keys(case: CaseResult, protocol: str) -> Sequence[str]:
     return [score.measure.key for score in case.scores[protocol].scores]
 
 
-def _difference(first: Measure, second: Measure) -> str:
-    """What tells two measures of one key apart."""
-    ours, theirs = vars(first), vars(second)
-    return "; ".join(f"{k}: {ours[k]} and {theirs[k]}" for k in ours if ours[k] != theirs[k])
+def describe_difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    """Which settings, or parts of two measures, differ, with both values; of many the first."""
+    first, second = dict(_leaves(ours)), dict(_leaves(theirs))
+    found = [
+        f"{name}: {first.get(name, 'nothing')} and {second.get(name, 'nothing')}"
+        for name in dict.fromkeys([*first, *second])
+        if name != "hash" and first.get(name, ...) != second.get(name, ...)
+    ]
+    return "; ".join(found[:_NAMED]) + (f"; {len(found) - _NAMED} more" if found[_NAMED:] else "")
+
+
+def _leaves(settings: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{place}{name} ")
+        else:
+            yield place + name, value

@@ -1,7 +1,7 @@
 """A whole evaluation: pairs found, scored side by side, and gathered."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from i2igalip_cli.engine.evaluator.extractors import open_extractor
 from i2igalip_cli.engine.evaluator.pair_list import read_pairs
 from i2igalip_cli.engine.evaluator.pairs import Pairing, Sides, find_pairs
-from i2igalip_cli.engine.evaluator.results import Results
+from i2igalip_cli.engine.evaluator.results import CaseResult, Results
 from i2igalip_cli.engine.evaluator.scoring import Scoring
 from i2igalip_cli.engine.evaluator.sets import SetDistances, compare_sets
 from i2igalip_cli.engine.evaluator.workers import score_pairs
@@ -43,7 +43,7 @@ def run_evaluation(request: EvaluationRequest, on_progress: Progress | None = No
 
     Args:
         request: What, and how.
-        on_progress: Called with (pairs done, pairs in all).
+        on_progress: Called with (pairs done, pairs in all); for FID and KID from the start again.
 
     Raises:
         EvaluationError: Nothing to pair, or settings that don't fit.
@@ -59,7 +59,7 @@ def run_evaluation(request: EvaluationRequest, on_progress: Progress | None = No
     scored = [case for case in cases if not case.error]
     distances = SetDistances()
     if extractors and scored:
-        distances = compare_sets(scored, extractors, scoring.settings)
+        distances = compare_sets(scored, extractors, scoring.settings, on_progress)
     return Results(
         method=request.method or _name(request.pairs),
         protocols=described,
@@ -67,8 +67,22 @@ def run_evaluation(request: EvaluationRequest, on_progress: Progress | None = No
         sets=distances.scores,
         missing=pairing.missing,
         extra=pairing.extra,
-        warnings=(*pairing.notes, *distances.warnings),
+        warnings=(*pairing.notes, *_warn_of_unused_labels(scored), *distances.warnings),
     )
+
+
+def _warn_of_unused_labels(scored: Sequence[CaseResult]) -> list[str]:
+    """Say where label maps were given in vain."""
+    given = [case for case in scored if case.labels is not None]
+    names = {
+        score.measure.name for case in given for s in case.scores.values() for score in s.scores
+    }
+    if not given or "dice" in names:
+        return []
+    return [
+        f"label maps were given, and {', '.join(given[0].scores)} makes no use of them; add a "
+        "protocol that does, such as --protocol fixed"
+    ]
 
 
 def _describe(protocol: Protocol) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import i2igalip_cli
+from i2igalip_cli.engine.evaluator.long_table import COLUMNS, from_rows, to_rows
 from i2igalip_cli.engine.evaluator.results import CaseResult, Results
-from i2igalip_cli.engine.evaluator.rows import COLUMNS, from_rows, to_rows
-from i2igalip_cli.engine.evaluator.tables import Row, plain, read_table, write_table
+from i2igalip_cli.engine.evaluator.table_files import Row, plain, read_table, write_table
 from i2igalip_cli.errors import EvaluationError
 from i2igalip_cli.evaluation.measures import Score
 
@@ -98,6 +98,7 @@ def _case(case: CaseResult) -> dict[str, Any]:
         "reference": str(case.reference),
         "mask": None if case.mask is None else str(case.mask),
         "resampled": case.resampled,
+        "grounds": case.grounds,
         "error": case.error,
         "warnings": list(case.warnings),
         "scores": {

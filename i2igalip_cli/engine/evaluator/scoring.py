@@ -1,14 +1,18 @@
 """One pair under every protocol; a fault is told in its result and ends nothing else."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
 
 from i2igalip_cli.engine.evaluator.pairs import Pair
 from i2igalip_cli.engine.evaluator.reading import as_labels, read_on_grid, read_volume
 from i2igalip_cli.engine.evaluator.results import CaseResult
 from i2igalip_cli.errors import EvaluationError, GalipError, first_line
 from i2igalip_cli.evaluation.protocols import PROTOCOLS, Case, Protocol, ProtocolSettings
+from i2igalip_cli.evaluation.protocols.scaling import Scaling
 from i2igalip_cli.volumes import Volume
 
 DEFAULT_PROTOCOLS = ("paper", "fixed")
@@ -88,15 +92,30 @@ def _score(result: CaseResult, scoring: Scoring) -> CaseResult:
         if path is not None
     }
     case = make_case(ours.volume, reference, {what: o.volume for what, o in outlines.items()})
-    warnings = [line for found in (ours, *outlines.values()) for line in found.warnings]
+    warnings = [line for read in (ours, *outlines.values()) for line in read.warnings]
     for path, volume in ((result.prediction, ours.volume), (result.reference, reference)):
         warnings += _warn_of_intensities(path, volume, scoring)
+    scores = {name: protocol.score(case) for name, protocol in scoring.build().items()}
+    for name, found in scores.items():
+        warnings += [f"{result.prediction}: {name}: {line}" for line in found.warnings]
     return replace(
         result,
         resampled=ours.resampled,
-        scores={name: protocol.score(case) for name, protocol in scoring.build().items()},
+        grounds=_grounds(case),
+        scores=scores,
         warnings=tuple(warnings),
     )
+
+
+def _grounds(case: Case) -> str:
+    """What a prediction is held against, as 12 hex digits: reference, mask and label map."""
+    digest = hashlib.sha256()
+    for array in (case.reference.array, case.mask, case.labels):
+        if array is not None:
+            digest.update(f"{array.shape} {array.dtype.str} ".encode())
+            digest.update(np.ascontiguousarray(array.T).data)  # no copy of a volume from a file
+        digest.update(b";")  # a mask is no label map
+    return digest.hexdigest()[:12]
 
 
 def _outlines(result: CaseResult) -> dict[str, Path | None]:
@@ -136,7 +155,15 @@ def _warn_of_intensities(path: Path, volume: Volume, scoring: Scoring) -> list[s
     warnings = []
     if volume.nonfinite_voxels:
         warnings.append(f"{path}: {volume.nonfinite_voxels} voxels were not finite; counted as 0")
-    by_percentile = "fixed" in scoring.protocols and scoring.settings.value_range is None
-    if by_percentile and volume.array.min() < 0:
-        warnings.append(f"{path}: below 0; the fixed protocol cuts there (CT: give --range)")
+    if volume.array.min() >= 0:
+        return warnings
+    by_percentile = Scaling(scoring.settings).value_range is None
+    for name in ("fixed", "multiscale"):
+        if by_percentile and name in scoring.protocols:
+            warnings.append(f"{path}: below 0; the {name} protocol cuts there (CT: give --range)")
+    if "paper" in scoring.protocols:
+        warnings.append(
+            f"{path}: below 0; the paper protocol divides by maxima, which means nothing there "
+            "(CT: take fixed)"
+        )
     return warnings

@@ -6,19 +6,22 @@ from typing import get_args
 
 import numpy as np
 
-from i2igalip_cli.config import IntensityPolicy, Plane
+from i2igalip_cli.config import Plane
 from i2igalip_cli.engine.evaluator.extractors import Extractor, Features
 from i2igalip_cli.engine.evaluator.results import CaseResult
+from i2igalip_cli.errors import GalipError, first_line
 from i2igalip_cli.evaluation.distributions import LEAST_ROWS, frechet_distance, kernel_distance
 from i2igalip_cli.evaluation.measures import Measure, Score
 from i2igalip_cli.evaluation.protocols import ProtocolSettings
+from i2igalip_cli.evaluation.protocols.scaling import Scaling
 from i2igalip_cli.volumes import Volume
-from i2igalip_cli.volumes.intensity import IntensityWindow, find_window
 from i2igalip_cli.volumes.slicing import view_slices
-from i2igalip_cli.volumes.volume import Array
 
 _SUBSETS, _SUBSET = 100, 1000  # of KID: how many, and slices of each at most
 _PLANES: tuple[Plane, ...] = get_args(Plane)
+
+# By extractor and plane those of the predictions and those of the references, case by case.
+FeaturesByPlane = dict[tuple[str, Plane], tuple[list[Features], list[Features]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,34 +40,30 @@ def compare_sets(
 ) -> SetDistances:
     """FID and KID between the slices of all predictions and those of all references.
 
-    Slices are in [0, 1]: by the fixed range where one is given, else by each volume's own
-    percentile, as in the fixed protocol. Slices whose reference is empty are left out.
+    Slices are in [0, 1], scaled as in the fixed protocol. Slices whose scaled reference is empty
+    are left out, and so is a pair that can't be read or scaled any more, which is told.
 
     Args:
         cases: That were scored.
         extractors: Of features.
         settings: Range and policy.
         on_progress: Called with (volume pairs done, volume pairs in all).
-
-    Raises:
-        GalipError: A volume can't be read any more.
     """
-    features: dict[tuple[str, Plane], tuple[list[Features], list[Features]]] = {
+    scaling = Scaling(settings)
+    warnings: list[str] = []
+    features: FeaturesByPlane = {
         (extractor.name, plane): ([], []) for extractor in extractors for plane in _PLANES
     }
     for number, case in enumerate(cases):
-        ours, theirs = (_to_unit(volume, settings) for volume in case.load())
-        for plane in _PLANES:
-            pair = [view_slices(v.array, v.affine, plane) for v in (ours, theirs)]
-            shown = pair[1].any(axis=(1, 2))
-            for extractor in extractors:
-                for slices, found in zip(pair, features[extractor.name, plane], strict=True):
-                    if shown.any():
-                        found.append(extractor.extract(slices[shown]))
+        try:
+            volumes = _load_scaled(case, scaling)
+        except (GalipError, OSError) as error:
+            warnings.append(f"FID and KID without {case.case}: {first_line(error)}")
+        else:
+            _extract(volumes, extractors, features)
         if on_progress is not None:
             on_progress(number + 1, len(cases))
     scores: dict[str, tuple[Score, ...]] = {}
-    warnings: list[str] = []
     for extractor in extractors:
         for plane in _PLANES:
             sides = features[extractor.name, plane]
@@ -74,20 +73,36 @@ def compare_sets(
                 continue
             scores[extractor.name] = (
                 *scores.get(extractor.name, ()),
-                *_distances(ours_, theirs_, extractor, plane, settings),
+                *_distances(ours_, theirs_, extractor, plane, scaling),
             )
             warnings += _warn_of_few(ours_, extractor, plane)
     return SetDistances(scores=scores, warnings=tuple(warnings))
 
 
-def _to_unit(volume: Volume, settings: ProtocolSettings) -> Volume:
-    array: Array = volume.array
-    if settings.value_range is not None:
-        low, high = settings.value_range
-        return volume.with_array(IntensityWindow(low=low, high=high).to_unit(array))
-    if not array.any():  # an empty prediction counts as it is
-        return volume
-    return volume.with_array(find_window(array, None, settings.policy).to_unit(array))
+def _load_scaled(case: CaseResult, scaling: Scaling) -> tuple[Volume, Volume]:
+    """Prediction and reference in [0, 1].
+
+    Raises:
+        GalipError: They can't be read any more, or not be scaled.
+    """
+    ours, theirs = case.load()
+    return (
+        ours.with_array(scaling.scale_prediction(ours.array)),
+        theirs.with_array(scaling.scale_reference(theirs.array)),
+    )
+
+
+def _extract(
+    volumes: tuple[Volume, Volume], extractors: Sequence[Extractor], features: FeaturesByPlane
+) -> None:
+    """Add the features of a case's slices whose reference isn't empty."""
+    for plane in _PLANES:
+        pair = [view_slices(v.array, v.affine, plane) for v in volumes]
+        shown = pair[1].any(axis=(1, 2))
+        for extractor in extractors:
+            for slices, found in zip(pair, features[extractor.name, plane], strict=True):
+                if shown.any():
+                    found.append(extractor.extract(slices[shown]))
 
 
 def _distances(
@@ -95,10 +110,9 @@ def _distances(
     theirs: Features,
     extractor: Extractor,
     plane: Plane,
-    settings: ProtocolSettings,
+    scaling: Scaling,
 ) -> tuple[Score, ...]:
-    scaled = "by the range given" if settings.value_range else _by_percentile(settings.policy)
-    shared = f"{extractor.identity}; all {plane} slices of all cases, scaled {scaled}"
+    shared = f"{extractor.identity}; all {plane} slices of all cases, {scaling.rule}"
 
     def measure(name: str, definition: str) -> Measure:
         return Measure(
@@ -107,7 +121,7 @@ def _distances(
             better="lower",
             definition=f"{definition}; {shared}",
             dimensions=2,
-            data_range=settings.value_range,
+            data_range=scaling.value_range,
             region=plane,
         )
 
@@ -121,10 +135,6 @@ def _distances(
         Score(measure=frechet, value=frechet_distance(ours, theirs)),
         Score(measure=kernel, value=distance, spread=spread),
     )
-
-
-def _by_percentile(policy: IntensityPolicy) -> str:
-    return f"each volume by percentile {policy.percentile:g} of its foreground"
 
 
 def _warn_of_few(features: Features, extractor: Extractor, plane: Plane) -> list[str]:

@@ -57,8 +57,11 @@ def score_pairs(
 
 
 def _are_small(pairs: Sequence[Pair]) -> bool:
+    """Whether there is little to read; what isn't there fails at once."""
+    if any(pair.prediction.is_dir() for pair in pairs):
+        return False
     files = [pair.prediction for pair in pairs if pair.prediction.is_file()]
-    return len(files) == len(pairs) and sum(f.stat().st_size for f in files) < _WORTH_A_PROCESS
+    return sum(file.stat().st_size for file in files) < _WORTH_A_PROCESS
 
 
 def _score_in_pool(
@@ -71,9 +74,10 @@ def _score_in_pool(
     with one_thread_each():
         pool = ProcessPoolExecutor(jobs, context, _begin, (os.getpid(),))
         try:
-            waiting: dict[Future[CaseResult], int] = {
-                pool.submit(score_pair, pair, scoring): number for number, pair in pairs.items()
-            }
+            with _ctrl_c_later():
+                waiting: dict[Future[CaseResult], int] = {
+                    pool.submit(score_pair, pair, scoring): number for number, pair in pairs.items()
+                }
             for future in as_completed(waiting):
                 with contextlib.suppress(BrokenProcessPool):
                     found[waiting[future]] = future.result()
@@ -83,6 +87,19 @@ def _score_in_pool(
         finally:  # after Ctrl-C what is at work is finished, and nothing new begun
             pool.shutdown(cancel_futures=True)
     return found
+
+
+@contextlib.contextmanager
+def _ctrl_c_later() -> Iterator[None]:
+    """Hold Ctrl-C back, also in processes that start meanwhile, before they can ignore it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(parent: int) -> None:

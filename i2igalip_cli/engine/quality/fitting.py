@@ -61,6 +61,7 @@ def calibrate(
         log_error=float(log_errors.mean()),
         weights=dict(zip(names, weights.tolist(), strict=True)),
         means=dict(zip(names, means.tolist(), strict=True)),
+        highest={name: _highest([*fitted, *held_out], name) for name in names},
         subjects=len({case.subject for case in fitted}),
         cases=len(fitted),
         held_out_subjects=len({case.subject for case in held_out}),
@@ -75,6 +76,10 @@ def calibrate(
 def _log(case: KnownError, name: str) -> float:
     value = case.indicators.get(name)
     return float("nan") if value is None else log_disagreement(name, value)
+
+
+def _highest(cases: Sequence[KnownError], name: str) -> float:
+    return float(np.nanmax([_log(case, name) for case in cases]))
 
 
 def _fit_weights(features: Floats, wanted: Floats) -> Floats:

@@ -13,6 +13,8 @@ from i2igalip_cli.networks.text_image_encoder import TextImageEncoder
 from i2igalip_cli.volumes import Volume
 from i2igalip_cli.volumes.volume import Array
 
+AHEAD = 0.1  # of distance, or of caption fit: nearer by less is as near
+
 
 @dataclass(frozen=True, kw_only=True)
 class InputJudgement:
@@ -21,8 +23,8 @@ class InputJudgement:
     Attributes:
         source: Its domain: as it was said, or the one that it looks like.
         caption_fit: How well it fits that domain's caption, in [0, 1]; see `captions`.
-        distance: From that domain's training slices, in units of their 99th percentile; None where
-            the checkpoint has no reference.
+        distance: From that domain's training slices, where 99 of 100 training volumes lie within
+            1; None where the checkpoint has no reference.
         looks_like: Name of the domain that it is nearest to; None without a reference.
         warnings: What doesn't fit.
     """
@@ -63,7 +65,7 @@ def judge_input(
         source = find_domain(likeliest, checkpoint.domains)
         warnings = (f"no --from: taken for {source.name}, which it looks like",)
     warnings += _compare_domains(source.name, likeliest, fits, distances)
-    if checkpoint.reference is not None:
+    if checkpoint.reference is not None and checkpoint.reference.knows_strange:
         warnings += _tell_far(likeliest, distances, checkpoint.reference, of_slices)
         warnings += check_anatomy(unit, checkpoint.reference, checkpoint.crop)
     return InputJudgement(
@@ -97,8 +99,12 @@ def measure_distances(
 def _compare_domains(
     claimed: str, likeliest: str, fits: Mapping[str, float], distances: Mapping[str, float]
 ) -> tuple[str, ...]:
-    """A warning where another domain is nearer than the claimed one."""
-    if likeliest == claimed:
+    """A warning where another domain is clearly nearer than the claimed one."""
+    if likeliest in distances and claimed in distances:
+        ahead = distances[claimed] - distances[likeliest]
+    else:
+        ahead = fits[likeliest] - fits[claimed]
+    if likeliest == claimed or ahead < AHEAD:
         return ()
     figures = f"caption fit {fits[likeliest]:.2f} against {fits[claimed]:.2f}"
     if likeliest in distances and claimed in distances:
@@ -117,5 +123,5 @@ def _tell_far(
         return ()
     return (
         f"unlike anything that was trained on: distance {distances[nearest]:.1f} from the nearest "
-        f"domain, {nearest}; training volumes lie within 1, and from {far:.2f} on it is told",
+        f"domain, {nearest}; 99 of 100 training volumes lie within 1, told is {far:.2f} and beyond",
     )

@@ -27,13 +27,16 @@ from i2igalip_cli.volumes.volume import Array, freeze
 if TYPE_CHECKING:
     from i2igalip_cli.networks.text_image_encoder import TextImageEncoder
 
+# Of one volume: by checkpoint, then by what it was said to be and the plane that was looked at.
+_Judged = WeakKeyDictionary[Checkpoint, dict[tuple[Domain | None, Plane], InputJudgement]]
 _SHOWN = 32  # slices of a volume that the encoder may choose from, spread over its foreground
 
 
 class QualityJudge:
     """An encoder that looks at sources and results, for any number of volumes.
 
-    A volume's source is judged once, however many targets it is translated to.
+    A source is judged once for a checkpoint, however many targets it is translated to; said to be
+    of another domain, or looked at in another plane, it is judged anew.
 
     Args:
         encoder: The one that the checkpoint was trained with.
@@ -41,7 +44,7 @@ class QualityJudge:
 
     def __init__(self, encoder: "TextImageEncoder") -> None:
         self.encoder = encoder
-        self._sources: WeakKeyDictionary[Volume, InputJudgement] = WeakKeyDictionary()
+        self._sources: WeakKeyDictionary[Volume, _Judged] = WeakKeyDictionary()
 
     def count(self, laid: LaidVolume, checkpoint: Checkpoint) -> int:
         """Slices that the generator is to translate for a judgement."""
@@ -82,13 +85,16 @@ class QualityJudge:
 
     def _judge_source(self, variants: Variants) -> InputJudgement:
         laid = variants.laid
-        if laid.source not in self._sources:
+        judged = self._sources.setdefault(laid.source, WeakKeyDictionary())
+        known = judged.setdefault(variants.checkpoint, {})
+        asked = (variants.source, laid.first)
+        if asked not in known:
             unit = laid.straight.with_array(freeze(laid.inner.to_unit(laid.straight.array)))
             shown = laid.slices[laid.first].read(_choose(laid))
-            self._sources[laid.source] = judge_input(
+            known[asked] = judge_input(
                 unit, shown, variants.checkpoint, self.encoder, variants.source, laid.first
             )
-        return self._sources[laid.source]
+        return known[asked]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 
 from i2igalip_cli.engine.laying import LaidVolume
-from i2igalip_cli.volumes import Volume, save_volume, volume_suffix
+from i2igalip_cli.errors import VolumeError
+from i2igalip_cli.volumes import Volume, list_volumes, save_volume, volume_suffix
 from i2igalip_cli.volumes.volume import Array
 
 MAP_SUFFIX = ".nii.gz"
+_KIND = "(map of doubt)"  # in the derivation: what tells a map from a translation
 
 
 def deviation_of_planes(results: Sequence[Array]) -> Array:
@@ -63,5 +66,46 @@ def save_map(result: Volume, map: Array, path: Path, *, overwrite: bool = False)
     Raises:
         VolumeError: It exists, or can't be written.
     """
-    volume = replace(result.with_array(map), modality=None, stored_dtype=np.dtype(np.float32))
+    made = result.derivation
+    volume = replace(
+        result.with_array(map),
+        modality=None,
+        stored_dtype=np.dtype(np.float32),
+        derivation=None if made is None else replace(made, target=f"{made.target} {_KIND}"),
+    )
     save_volume(volume, path, dtype="float32", overwrite=overwrite)
+
+
+def remove_map(path: Path, *, sidecar: bool = False) -> None:
+    """Remove the map of an output that gives way; a file that is no map of ours stays.
+
+    Args:
+        path: Where the map would lie.
+        sidecar: Whether a .json beside it goes with it, as in BIDS.
+
+    Raises:
+        VolumeError: It can't be removed.
+    """
+    if not _is_map(path):
+        return
+    beside = path.with_name(f"{path.name.removesuffix(MAP_SUFFIX)}.json")
+    try:
+        path.unlink()
+        if sidecar:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise VolumeError(f"can't remove {path}: {error.strerror}; remove it yourself") from error
+
+
+def _is_map(path: Path) -> bool:
+    """Whether a file says of itself that it is a map that `save_map` wrote."""
+    if not path.is_file():
+        return False
+    try:
+        synthetic = any(entry.synthetic for entry in list_volumes(path))
+    except VolumeError:  # none that can be read
+        return False
+    if not synthetic:
+        return False
+    *_, last = nib.load(path).header.extensions  # those before it are the source's
+    return _KIND in str(last.get_content())

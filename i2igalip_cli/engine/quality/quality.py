@@ -17,8 +17,9 @@ class Quality:
     """How far a translation can be trusted; "of the range" means of the generator's [0, 1].
 
     Attributes:
-        score: Mean absolute error that is to be expected over the foreground, of the range; where
-            the checkpoint isn't calibrated, the mean of the disagreements.
+        score: Mean absolute error that is to be expected over the foreground, of the range, under
+            the scale that fits best (see `score.py`); where the checkpoint isn't calibrated, the
+            mean of the disagreements.
         calibrated: Whether it was fitted to true errors.
         cycle: Mean distance of the source from what comes back when the result is translated to
             the source's domain, over the foreground, of the range.
@@ -28,8 +29,8 @@ class Quality:
             one lies on one of the other.
         caption_in: How well the source fits the caption of its domain, in [0, 1].
         caption_out: How well the result fits the target's caption, in [0, 1].
-        distance: Of the source from the training distribution, where 1 is as far as training
-            volumes are at most; None where the checkpoint has no reference.
+        distance: Of the source from the training distribution, where 99 of 100 training volumes
+            lie within 1; None where the checkpoint has no reference.
         looks_like: Name of the domain that the source is nearest to; None without a reference.
         map: (I, J, K) on the source's grid, of the range: the mean of the disagreements that a
             voxel has, 0 outside of the foreground's box.

@@ -23,6 +23,7 @@ VOLUMES = 32  # of each domain
 RANK = 32  # principal directions
 FOLDS = 4  # a volume is judged by what was made of the other folds' volumes
 PERCENTILE = 99  # of training volumes: what lies beyond is rare
+_LEAST_LIMIT = 0.1  # standard deviations; a single slice, or equal volumes, lie at 0
 _LEAST = 1e-3  # variance of the residual over the mean one: an embedding may have dead directions
 
 
@@ -96,7 +97,7 @@ def fit_distribution(volumes: Sequence[Embeddings]) -> Distribution:
 
     Returns:
         Fitted to all of them. Its `usual` and `limit` are of each fold of the volumes under a fit
-        to the other folds; a single volume is its own measure.
+        to the other folds; a single volume is its own measure. `limit` is at least `_LEAST_LIMIT`.
     """
     distances = []
     for fold in range(min(FOLDS, len(volumes))):
@@ -106,7 +107,7 @@ def fit_distribution(volumes: Sequence[Embeddings]) -> Distribution:
     return _fit(
         np.concatenate(list(volumes)),
         usual=float(np.median(distances)),
-        limit=float(np.percentile(distances, PERCENTILE)),
+        limit=max(float(np.percentile(distances, PERCENTILE)), _LEAST_LIMIT),
     )
 
 

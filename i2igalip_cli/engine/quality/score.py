@@ -1,4 +1,8 @@
-"""One figure of indicators: the error that is to be expected."""
+"""One figure of indicators: the error that is to be expected.
+
+For MR it is the error that is left under the scale that fits best: units are arbitrary there, and
+nothing but the truth could tell its scale.
+"""
 
 import math
 from collections.abc import Mapping
@@ -8,6 +12,7 @@ from i2igalip_cli.checkpoints import Calibration
 INDICATORS = ("cycle", "flips", "planes", "edges", "caption_in", "caption_out", "distance")
 DISAGREEMENTS = ("cycle", "flips", "planes")  # each of the range
 _AGREEMENTS = ("edges", "caption_in", "caption_out")  # in [0, 1], higher is better
+BEYOND = math.log(1.25)  # an indicator a quarter above all of the calibration's is beyond it
 FLOOR = 1e-3  # below it, an indicator is as good as perfect
 
 
@@ -32,15 +37,22 @@ def expected_error(
 
     Returns:
         The error, of the range, and whether it was calibrated. If not, it is the mean of the
-        disagreements: larger where trust should be smaller, but no error.
+        disagreements: larger where trust should be smaller, but no error. So it is where an
+        indicator lies beyond all that the calibration saw, such as for a source of another domain:
+        then the larger of both is told.
     """
     known = {name: value for name, value in indicators.items() if value is not None}
+    found = [known[name] for name in DISAGREEMENTS if name in known]
+    disagreement = sum(found) / len(found) if found else 0.0
     if calibration is None:
-        found = [known[name] for name in DISAGREEMENTS if name in known]
-        return (sum(found) / len(found) if found else 0.0), False
+        return disagreement, False
+    objections = {name: log_disagreement(name, value) for name, value in known.items()}
     logarithm = calibration.log_error + sum(
-        weight * (log_disagreement(name, known[name]) - calibration.means[name])
+        weight * (objections[name] - calibration.means[name])
         for name, weight in calibration.weights.items()
-        if name in known
+        if name in objections
     )
-    return min(math.exp(logarithm), 1.0), True
+    error = min(math.exp(logarithm), 1.0)
+    if any(objections.get(k, -math.inf) > top + BEYOND for k, top in calibration.highest.items()):
+        return max(error, disagreement), False
+    return error, True

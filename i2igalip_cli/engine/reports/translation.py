@@ -1,16 +1,19 @@
 """The page of translations: sources and results, how far they can be trusted, and what failed."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from i2igalip_cli.engine.cohort import bids
+from i2igalip_cli.engine.evaluator.reading import read_on_grid
 from i2igalip_cli.engine.quality.maps import map_name
 from i2igalip_cli.engine.reports.writing import made_by, save_page
 from i2igalip_cli.errors import GalipError
 from i2igalip_cli.evaluation.report.page import (
     Block,
+    Cell,
     Facts,
     Figure,
     Notice,
@@ -27,6 +30,7 @@ from i2igalip_cli.volumes import Irregular, Volume, load_volume
 from i2igalip_cli.volumes.intensity import IntensityWindow
 
 _SHOWN = 4  # translations with pictures
+_WARNED = 30  # warnings in full
 _MAP_TOP = 0.3  # of the range: more doubt is shown like this
 # Of the table, as far as any translation has them: name in reports and rows, and what to call it.
 _COLUMNS = {
@@ -34,7 +38,8 @@ _COLUMNS = {
     "series": "series",
     "volume": "volume",
     "target": "target",
-    "qc_score": "expected error",
+    "qc_score": "score",
+    "qc_calibrated": "score is",
     "qc_cycle": "cycle",
     "qc_flips": "flips",
     "qc_planes": "planes",
@@ -101,7 +106,7 @@ def write_translation_report(
     sections = [
         Section(
             title="Images",
-            blocks=[*_notices(records), *_pictures(ranked[:_SHOWN], root, irregular, len(done))],
+            blocks=[*_notices(records), *_pictures(ranked, root, irregular, judged=judged)],
         ),
         Section(title="Every translation", blocks=list(_table(done))),
         Section(title="Settings", blocks=[Facts(rows=list(_settings(done)))]),
@@ -121,26 +126,40 @@ def _notices(records: Sequence[Record]) -> Iterator[Block]:
         lines = [str(record["error"]) for record in records if record.get("status") == status]
         if lines:
             yield Notice(title=title, lines=lines, grave=status == "failed")
-    warnings = [f"{one['input']}: {line}" for one in records for line in one["warnings"]]
+    warnings = list(_group_warnings(records))
+    more = len(warnings) - _WARNED
+    if more > 0:
+        warnings[_WARNED:] = [f"... and {more} more: they stand in summary.csv or --json"]
     if warnings:
         yield Notice(title="Warnings", lines=warnings)
 
 
-def _pictures(
-    records: Sequence[Record], root: Path | None, irregular: Irregular, made: int
-) -> Iterator[Block]:
-    """The viewer and a picture of each; of what can't be read any more, the reason."""
-    images, faults = [], []
+def _group_warnings(records: Sequence[Record]) -> Iterator[str]:
+    """Warnings of single translations, then those that several have, once each."""
+    told: dict[str, list[str]] = defaultdict(list)
     for record in records:
+        for line in record["warnings"]:
+            told[line].append(str(record["input"]))
+    for line, inputs in sorted(told.items(), key=lambda pair: len(pair[1])):
+        who = inputs[0] if len(inputs) == 1 else f"{len(inputs)} translations"
+        yield f"{who}: {line}"
+
+
+def _pictures(
+    records: Sequence[Record], root: Path | None, irregular: Irregular, *, judged: bool
+) -> Iterator[Block]:
+    """The viewer and a picture of the first; of what can't be read any more, the reason."""
+    images, faults = [], []
+    for record in records[:_SHOWN]:
         try:
             images.append(_read(record, root, irregular))
         except GalipError as error:
             faults.append(str(error))
     if faults:
         yield Notice(title="No picture", lines=faults)
-    if made > len(records):
-        which = "most doubtful" if "qc_score" in records[0] else "first"
-        yield Text(text=f"The {len(records)} {which} of {made}.")
+    if len(records) > _SHOWN:
+        which = "most doubtful" if judged else "first"
+        yield Text(text=f"The {_SHOWN} {which} of {len(records)}.")
     if images:
         yield Viewer(cases=[ViewerCase(title=image.title, panels=_show(image)) for image in images])
     for image in images:
@@ -175,9 +194,9 @@ def _read(record: Record, root: Path | None, irregular: Irregular) -> _Image:
         title=f"{record['input']} to {record['target']}",
         source=source,
         window=IntensityWindow(low=low, high=high),
-        result=replace(load_volume(output), affine=source.affine),
+        result=read_on_grid(output, source, "result", resample=True).volume,
         out_window=IntensityWindow(low=out_low, high=out_high),
-        doubt=replace(load_volume(found[0]), affine=source.affine) if found else None,
+        doubt=read_on_grid(found[0], source, "map", resample=True).volume if found else None,
     )
 
 
@@ -206,11 +225,18 @@ def _table(records: Sequence[Record]) -> Iterator[Block]:
     shown = [name for name in _COLUMNS if any(r.get(name) not in (None, "") for r in records)]
     if records:
         yield Table(
-            caption="Every translation; errors, cycle, flips, planes and jump are of the range",
+            caption="Every translation; score, cycle, flips, planes and jump are of the range",
             columns=[_COLUMNS[name] for name in shown],
-            rows=[[record.get(name) for name in shown] for record in records],
+            rows=[[_cell(record, name) for name in shown] for record in records],
             digits=4,
         )
+
+
+def _cell(record: Record, name: str) -> Cell:
+    value: Cell = record.get(name)
+    if name == "qc_calibrated" and value is not None:
+        return "expected error" if value else "disagreement, not calibrated"
+    return value
 
 
 def _settings(records: Sequence[Record]) -> Iterator[tuple[str, str]]:

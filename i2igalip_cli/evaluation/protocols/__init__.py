@@ -6,6 +6,7 @@ from i2igalip_cli.evaluation.protocols.base import (
     Protocol,
     ProtocolScores,
     ProtocolSettings,
+    hash_settings,
 )
 from i2igalip_cli.evaluation.protocols.fixed import Fixed
 from i2igalip_cli.evaluation.protocols.multiscale import Multiscale
@@ -25,4 +26,5 @@ __all__ = [
     "Protocol",
     "ProtocolScores",
     "ProtocolSettings",
+    "hash_settings",
 ]

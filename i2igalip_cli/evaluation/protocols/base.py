@@ -6,11 +6,12 @@ numbers of unequal hashes are never averaged or compared.
 
 import hashlib
 import json
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,9 @@ from i2igalip_cli.evaluation.measures import Measure, Score
 from i2igalip_cli.evaluation.protocols.slicewise import AxialPair, BoolArray
 from i2igalip_cli.volumes.slicing import view_slices
 from i2igalip_cli.volumes.volume import Volume
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 IntArray = npt.NDArray[np.integer[Any]]
 
@@ -95,14 +99,21 @@ class ProtocolSettings:
     masked: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse an empty range.
+        """Refuse what is no range; equal numbers of other types are made equal in the hash, too.
 
         Raises:
-            EvaluationError: The high end isn't above the low one.
+            EvaluationError: The high end isn't above the low one, or one of them isn't finite.
         """
-        if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
-            low, high = self.value_range
+        percentile = float(self.policy.percentile)
+        object.__setattr__(self, "policy", replace(self.policy, percentile=percentile))
+        if self.value_range is None:
+            return
+        low, high = map(float, self.value_range)
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise EvaluationError(f"range {low:g} to {high:g}: give two finite intensities")
+        if not low < high:
             raise EvaluationError(f"range {low:g} to {high:g}: the second must be the larger")
+        object.__setattr__(self, "value_range", (low, high))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +126,7 @@ class ProtocolScores:
         scores: One a measure.
         slices: Slices counted.
         empty: Slices left out: nothing in the reference, or nothing of the mask.
+        warnings: What the user should know of the scores; follows from the data, no part of them.
     """
 
     protocol: str
@@ -122,6 +134,7 @@ class ProtocolScores:
     scores: tuple[Score, ...]
     slices: int
     empty: int
+    warnings: tuple[str, ...] = field(default=(), compare=False)
 
     def __getitem__(self, key: str) -> float | None:
         """The value of a measure by its key, such as "psnr" or "mae[bone]".
@@ -143,7 +156,26 @@ class ProtocolScores:
         return tuple(score.measure.key for score in self.scores)
 
 
-Counted = tuple[Sequence[Score], int, int]  # scores, slices counted, slices left out
+def hash_settings(settings: Mapping[str, Any]) -> str:
+    """12 hex digits of the SHA-256 over the canonical JSON of a protocol's description."""
+    text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+class Counted(NamedTuple):
+    """What a protocol measured in a case.
+
+    Attributes:
+        scores: One a measure.
+        slices: Slices counted.
+        empty: Slices left out.
+        warnings: What the user should know.
+    """
+
+    scores: Sequence[Score]
+    slices: int
+    empty: int
+    warnings: tuple[str, ...] = ()
 
 
 class Protocol(ABC):
@@ -188,8 +220,7 @@ class Protocol(ABC):
     @cached_property
     def hash(self) -> str:
         """12 hex digits of the SHA-256 over the canonical JSON of `describe`."""
-        text = json.dumps(self.describe(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return hash_settings(self.describe())
 
     def score(self, case: Case) -> ProtocolScores:
         """Measure one case.
@@ -202,10 +233,25 @@ class Protocol(ABC):
         if (case.mask is not None) != self.settings.masked:
             said = "needs a mask" if self.settings.masked else "takes no mask"
             raise EvaluationError(f"protocol {self.name}, as set, {said}: masks change figures")
-        scores, slices, empty = self.measure_case(case)
+        # Threads cost ten times what they save in the small products of windowed means.
+        with _linear_algebra().limit(limits=1, user_api="blas"):
+            found = self.measure_case(case)
         return ProtocolScores(
-            protocol=self.name, hash=self.hash, scores=tuple(scores), slices=slices, empty=empty
+            protocol=self.name,
+            hash=self.hash,
+            scores=tuple(found.scores),
+            slices=found.slices,
+            empty=found.empty,
+            warnings=found.warnings,
         )
+
+
+@cache
+def _linear_algebra() -> "ThreadpoolController":
+    """NumPy's own library of products; found once, for that takes milliseconds."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def modality_of(case: Case, settings: ProtocolSettings) -> Modality | None:

@@ -94,12 +94,14 @@ class Fixed(Protocol):
         """All scores of a case, and which slices count."""
         pair = self.scaling.to_unit(case.axial)
         kept = pair.keep_filled(pair.reference.max(axis=(1, 2)) > 0)
-        values = [*kept.psnr_and_ssim(), *self._values_of_volume(pair)]
+        psnr, ssim = kept.psnr_and_ssim()
+        values = [psnr, ssim, *self._values_of_volume(pair)]
         scores = [Score(measure=m, value=v) for m, v in zip(self._main, values, strict=True)]
         if self.scaling.is_hounsfield(case):
             scores += hounsfield_scores(case)
         scores += label_scores(case)
-        return scores, len(kept.reference), len(pair.reference) - len(kept.reference)
+        left_out = len(pair.reference) - len(kept.reference)
+        return Counted(scores, len(kept.reference), left_out, kept.warn_of_equal(psnr))
 
     def _values_of_volume(self, pair: AxialPair) -> Iterator[float | None]:
         """Values of the measures after PSNR and SSIM, in their order."""

@@ -48,4 +48,4 @@ class Multiscale(Protocol):
         pair = self.scaling.to_unit(case.axial)
         value = ms_ssim(pair.prediction, pair.reference, 1.0, pair.mask)
         percent = None if value is None else 100 * value
-        return [Score(measure=self.measures[0], value=percent)], len(pair.reference), 0
+        return Counted([Score(measure=self.measures[0], value=percent)], len(pair.reference), 0)

@@ -55,7 +55,8 @@ class Paper(Protocol):
         )
         values = own.psnr_and_ssim()
         scores = [Score(measure=m, value=v) for m, v in zip(self.measures, values, strict=True)]
-        return scores, len(kept.reference), len(whole.reference) - len(kept.reference)
+        left_out = len(whole.reference) - len(kept.reference)
+        return Counted(scores, len(kept.reference), left_out, own.warn_of_equal(values[0]))
 
 
 def _by_own_maximum(slices: Array) -> Array:

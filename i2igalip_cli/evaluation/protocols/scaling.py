@@ -3,13 +3,13 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from i2igalip_cli.evaluation.protocols.base import Case, ProtocolSettings, modality_of
 from i2igalip_cli.evaluation.protocols.slicewise import AxialPair
 from i2igalip_cli.volumes.intensity import IntensityWindow, find_window
+from i2igalip_cli.volumes.volume import Array
 
 CT_RANGE = (-1024.0, 3000.0)  # HU, where the user says CT and gives no range
+AIR_SEEN = -500.0  # HU: half way from air to water; normalised MR goes to -1, or a few deviations
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Scaling:
 
     @property
     def _says_hounsfield(self) -> bool:
-        """Whether the settings alone say CT: a range below 0 is none of MR."""
-        below = self.value_range is not None and self.value_range[0] < 0
+        """Whether the settings alone say CT: a range that begins at air is none of MR."""
+        below = self.value_range is not None and self.value_range[0] <= AIR_SEEN
         return self.settings.modality == "CT" or (self.settings.modality is None and below)
 
     def is_hounsfield(self, case: Case) -> bool:
@@ -65,12 +65,21 @@ class Scaling:
             EmptyVolumeError: A volume is constant.
             VolumeError: A volume has nothing above 0 to scale by.
         """
-        policy, ours = self.settings.policy, pair.prediction
-        if self.value_range is not None:
-            window = IntensityWindow(low=self.value_range[0], high=self.value_range[1])
-            ours, theirs = window.to_unit(ours), window.to_unit(pair.reference)
-        else:
-            theirs = find_window(pair.reference, None, policy).to_unit(pair.reference)
-            if ours.any():
-                ours = find_window(ours, None, policy).to_unit(ours)
-        return AxialPair(prediction=np.asarray(ours), reference=theirs, mask=pair.mask)
+        reference = self.scale_reference(pair.reference)
+        prediction = self.scale_prediction(pair.prediction)
+        return AxialPair(prediction=prediction, reference=reference, mask=pair.mask)
+
+    def scale_reference(self, array: Array) -> Array:
+        """A whole reference, any shape, in [0, 1]; errors as of `to_unit`."""
+        return self._find_window(array).to_unit(array)
+
+    def scale_prediction(self, array: Array) -> Array:
+        """A whole prediction likewise; one that is 0 throughout stays so without a range."""
+        if self.value_range is None and not array.any():
+            return array
+        return self._find_window(array).to_unit(array)
+
+    def _find_window(self, array: Array) -> IntensityWindow:
+        if self.value_range is None:
+            return find_window(array, None, self.settings.policy)
+        return IntensityWindow(low=self.value_range[0], high=self.value_range[1])

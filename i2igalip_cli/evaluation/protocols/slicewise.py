@@ -50,3 +50,20 @@ class AxialPair:
         ]
         ssims = slice_similarities(self.prediction, self.reference, 1.0, self.mask)
         return float(np.mean(psnrs)), float(ssims.mean())
+
+    def warn_of_equal(self, psnr: float) -> tuple[str, ...]:
+        """Say why a mean PSNR is infinite: one slice that is equal is enough.
+
+        Args:
+            psnr: Their mean, in dB.
+        """
+        if np.isfinite(psnr):
+            return ()
+        differ = self.prediction != self.reference
+        if self.mask is not None:
+            differ &= self.mask
+        equal = int((~differ.any(axis=(1, 2))).sum())
+        return (
+            f"PSNR is infinite: {equal} of {len(differ)} slices equal the reference where they "
+            "are compared",
+        )

@@ -17,6 +17,7 @@ from i2igalip_cli.evaluation.protocols.base import (
     modality_of,
 )
 from i2igalip_cli.evaluation.protocols.regions import label_scores, mean_measures, mean_values
+from i2igalip_cli.evaluation.protocols.scaling import AIR_SEEN
 from i2igalip_cli.evaluation.protocols.slicewise import BoolArray
 from i2igalip_cli.evaluation.similarity import volume_similarity
 from i2igalip_cli.evaluation.tissues import OUTLINE_ABOVE, SYNTHRAD_MARGIN, outline_body
@@ -77,8 +78,9 @@ class SynthRAD(Protocol):
         """The scores, and how many axial slices hold any of the mask.
 
         Raises:
-            EvaluationError: The reference is MR, or the mask is empty.
+            EvaluationError: The reference is MR or in no Hounsfield units, or the mask is empty.
         """
+        self._check_unit(case)
         mask = self._find_mask(case)
         ours, theirs = case.prediction.array, case.reference.array
         blank_ours, blank_theirs = (_blank(array, mask) for array in (ours, theirs))
@@ -90,15 +92,26 @@ class SynthRAD(Protocol):
         )
         scores = [Score(measure=m, value=v) for m, v in zip(self.measures, values, strict=True)]
         scores += label_scores(case)
-        counted = int(view_slices(mask, case.reference.affine).any(axis=(1, 2)).sum())
-        return scores, counted, len(view_slices(mask, case.reference.affine)) - counted
+        filled = view_slices(mask, case.reference.affine).any(axis=(1, 2))
+        return Counted(scores, int(filled.sum()), int((~filled).sum()))
 
-    def _find_mask(self, case: Case) -> BoolArray:
-        if modality_of(case, self.settings) == "MR":
+    def _check_unit(self, case: Case) -> None:
+        """Refuse MR, and what neither says that it is CT nor looks like it."""
+        modality = modality_of(case, self.settings)
+        if modality == "MR":
             raise EvaluationError(
                 f"protocol {self.name} is for CT in Hounsfield units and the reference is MR; "
                 "take fixed or paper"
             )
+        lowest = float(case.reference.array.min())
+        if modality is None and lowest > AIR_SEEN:
+            raise EvaluationError(
+                f"protocol {self.name} is for CT in Hounsfield units; the reference doesn't say "
+                f"that it is CT and has no air: nothing below {lowest:g}; if it is CT, give "
+                "--modality CT"
+            )
+
+    def _find_mask(self, case: Case) -> BoolArray:
         if case.mask is not None:
             if not case.mask.any():
                 raise EvaluationError("the mask is empty: nothing of it is above 0")

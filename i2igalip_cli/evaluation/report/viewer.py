@@ -12,6 +12,7 @@ from i2igalip_cli.volumes import Volume
 from i2igalip_cli.volumes.volume import Array
 
 LEVELS = 250  # of a shown intensity; the eye tells about a tenth of them apart
+_LEAST_BYTES = 0.1  # of base64 a voxel, even of a volume that is mostly air
 _LEAST_SPAN = 1e-30  # of a volume that shows nothing
 
 
@@ -99,10 +100,15 @@ def embed_within(
     Returns:
         Title and panels of each case, and the stride that was needed.
     """
-    stride = 1
+    voxels = sum(panel.volume.array.size for case in cases for panel in case.panels)
+    longest = max(max(p.volume.shape) for case in cases for p in case.panels)
+    room = max(budget, 1)
+    stride = max(1, int((_LEAST_BYTES * voxels / room) ** (1 / 3)))
     while True:
         embedded = [(case.title, [embed(panel, stride) for panel in case.panels]) for case in cases]
         size = sum(len(panel.nifti) for _, panels in embedded for panel in panels)
-        if size <= budget or stride >= max(max(p.volume.shape) for c in cases for p in c.panels):
+        if size <= budget or stride >= longest:
             return embedded, stride
-        stride = max(stride + 1, int(stride * (size / budget) ** (1 / 3)))  # of three axes
+        stride = min(
+            longest, max(stride + 1, int(stride * (size / room) ** (1 / 3)))
+        )  # of three axes

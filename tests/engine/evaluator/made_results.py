@@ -5,7 +5,7 @@ from pathlib import Path
 
 from i2igalip_cli.engine.evaluator.results import CaseResult, Results
 from i2igalip_cli.evaluation.measures import Measure, Score
-from i2igalip_cli.evaluation.protocols import ProtocolScores
+from i2igalip_cli.evaluation.protocols import ProtocolScores, hash_settings
 
 PSNR = Measure(
     name="psnr",
@@ -40,6 +40,11 @@ REFERENCE_MEAN = Measure(
 MEASURES = {m.key: m for m in (PSNR, MAE, BONE, MEAN, REFERENCE_MEAN)}
 
 
+def made_hash(protocol: str = "fixed") -> str:
+    """The hash of what `made_results` says of a protocol."""
+    return hash_settings({"protocol": protocol, "version": 1})
+
+
 def made_case(
     name: str,
     values: Mapping[str, float | None],
@@ -47,13 +52,13 @@ def made_case(
     subject: str | None = None,
     target: str = "T2",
     protocol: str = "fixed",
-    hash: str = "0123456789ab",
+    hash: str | None = None,
     **changes,
 ) -> CaseResult:
     """A case whose measures have these values, by key."""
     scores = ProtocolScores(
         protocol=protocol,
-        hash=hash,
+        hash=hash or made_hash(protocol),
         scores=tuple(Score(measure=MEASURES[key], value=v) for key, v in values.items()),
         slices=9,
         empty=1,

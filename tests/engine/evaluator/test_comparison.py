@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_results import by_values, made_case, made_results
+from made_results import by_values, made_case, made_hash, made_results
 from scipy import stats
 
 from i2igalip_cli.engine.evaluator.comparison import compare_results
@@ -14,8 +14,9 @@ from i2igalip_cli.engine.evaluator.comparison_table import (
     comparison_to_dict,
     save_comparison,
 )
-from i2igalip_cli.engine.evaluator.tables import read_table
+from i2igalip_cli.engine.evaluator.table_files import read_table
 from i2igalip_cli.errors import EvaluationError
+from i2igalip_cli.evaluation.measures import Measure, Score
 
 N = 30
 
@@ -135,6 +136,31 @@ def test_what_makes_a_comparison_doubtful_is_told() -> None:
     assert "1 subjects were compared with other references" in warnings
 
 
+def test_measures_of_one_alone_are_told() -> None:
+    kid = Measure(
+        name="kid", unit="", better="lower", definition="KID", dimensions=2, region="axial"
+    )
+    sets = {"demo": (Score(measure=kid, value=0.5),)}
+    a = made_results([made_case("s", {"psnr": 1.0, "mae": 2.0})], "a", sets=sets)
+    b = made_results([made_case("s", {"psnr": 1.0})], "b")
+    warnings = compare_results(a, b).warnings
+    assert "only a has mae (fixed)" in warnings
+    assert "only a has kid (demo)" in warnings
+    assert not any(line.startswith("only b") for line in warnings)
+    both = compare_results(a, made_results(b.cases, "b", sets=sets)).warnings
+    assert "distances of whole sets (demo) aren't compared: no subjects to pair by" in both
+
+
+def test_other_masks_of_the_same_name_are_told() -> None:
+    a, b, c = (
+        made_results([made_case("s", {"psnr": 1.0}, grounds=digits)], name)
+        for name, digits in (("a", "0" * 12), ("b", "f" * 12), ("c", "0" * 12))
+    )
+    told = "1 subjects were compared with other references, masks or label maps in b than in a: s"
+    assert told in compare_results(a, b).warnings
+    assert not any("compared with" in line for line in compare_results(a, c).warnings)
+
+
 def region_results(name: str, offsets: list[float]):
     cases = [
         made_case(f"s{n}", {"mae": 1.0, "mean": 100.0 + offset, "reference_mean": 100.0})
@@ -163,7 +189,7 @@ def test_comparisons_are_written_as_tables(tmp_path) -> None:
         assert [row["kind"] for row in rows] == ["measure", "region", "region"]
         assert rows[1]["bias"] == 2.0
         assert rows[0]["p_holm"] == found.measures[0].p_holm
-        assert {row["hash"] for row in rows} == {"0123456789ab"}
+        assert {row["hash"] for row in rows} == {made_hash()}
 
 
 def test_equal_methods_have_uniform_p_values(monkeypatch) -> None:

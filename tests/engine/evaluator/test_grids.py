@@ -5,7 +5,7 @@ import pytest
 from conftest import OBLIQUE, head
 from scipy.interpolate import RegularGridInterpolator
 
-from i2igalip_cli.engine.evaluator.grids import bring_to_grid, check_grid, describe_difference
+from i2igalip_cli.engine.evaluator.grids import bring_to_grid, check_grid, describe_grids
 from i2igalip_cli.errors import EvaluationError
 from i2igalip_cli.volumes import Volume
 
@@ -25,7 +25,7 @@ def flipped(affine, axis: int, count: int):
 
 def test_rounding_is_no_difference() -> None:
     rounded = OBLIQUE.astype(np.float32).astype(np.float64) + 1e-4
-    assert describe_difference(volume(rounded), volume()) == ""
+    assert describe_grids(volume(rounded), volume()) == ""
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_shapes_are_named() -> None:
 def test_turned_storage_comes_back_exactly() -> None:
     one = volume()
     turned = Volume(array=one.array[:, ::-1], affine=flipped(OBLIQUE, 1, 19))
-    assert describe_difference(turned, one)
+    assert describe_grids(turned, one)
     moved, covered = bring_to_grid(turned, one)
     np.testing.assert_allclose(moved.array, one.array, atol=1e-3)
     assert covered == 1

@@ -4,8 +4,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from i2igalip_cli.engine.evaluator.naming import read_name
-from i2igalip_cli.engine.evaluator.patterns import NamePattern
+from i2igalip_cli.engine.evaluator.naming import NamePattern, read_name
 from i2igalip_cli.errors import EvaluationError
 
 

@@ -166,6 +166,56 @@ def test_masks_and_label_maps_by_name_or_subject(tmp_path) -> None:
     assert "has no label map of it" in two.fault
 
 
+def sites(tmp_path, mask_names):
+    """Pairs of two sites whose subjects have the same names, with these masks."""
+    images = [f"site{n}/sub{k}" for n in (0, 1) for k in (0, 1)]
+    masks = put(tmp_path / "masks", *mask_names)
+    _, found = pair_names(tmp_path, images, images, mask=masks)
+    return masks, {pair.subject: pair for pair in found.pairs}
+
+
+def test_a_mask_is_never_that_of_another_sites_subject(tmp_path) -> None:
+    names = ["site0/sub0_mask", "site0/sub1_mask", "site1/sub1_mask"]
+    masks, pairs = sites(tmp_path, names)
+    assert pairs["site1/sub0"].mask is None
+    assert pairs["site1/sub0"].fault == f"{masks} has no mask of it"
+    for name in names:
+        pair = pairs[name.removesuffix("_mask")]
+        assert (pair.mask, pair.fault) == (masks / f"{name}.nii.gz", "")
+
+
+def test_a_mask_without_a_folder_isnt_shared_by_two_sites(tmp_path) -> None:
+    _, pairs = sites(tmp_path, ["sub0_mask", "site0/sub1"])
+    assert pairs["site0/sub1"].fault == ""
+    assert {pairs[f"site{n}/sub0"].mask for n in (0, 1)} == {None}
+    _, pairs = sites(tmp_path / "flat", ["sub0_mask"])
+    assert "fits several subjects: site0/sub0, site1/sub0" in pairs["site1/sub0"].fault
+    assert "has no mask of it" in pairs["site1/sub1"].fault
+
+
+def test_a_mask_without_folders_is_that_of_the_only_subject_of_its_name(tmp_path) -> None:
+    images, masks = ["siteA/p1", "siteB/p2"], put(tmp_path / "m", "p1_mask", "p2_mask")
+    _, found = pair_names(tmp_path, images, images, mask=masks)
+    assert [pair.mask.name for pair in found.pairs] == ["p1_mask.nii.gz", "p2_mask.nii.gz"]
+
+
+def test_folders_of_either_side_find_the_mask(tmp_path) -> None:
+    masks = put(tmp_path / "masks", "siteA/p1_mask", "siteB/p1_mask", "siteB/p2_mask")
+    _, found = pair_names(tmp_path, ["p1", "p2"], ["siteB/p1", "siteB/p2"], mask=masks)
+    assert [pair.mask for pair in found.pairs] == [
+        masks / "siteB" / f"{name}_mask.nii.gz" for name in ("p1", "p2")
+    ]
+
+
+def test_several_masks_of_a_pair_are_named(tmp_path) -> None:
+    masks = put(tmp_path / "masks", "sub-1_desc-a_mask", "sub-1_desc-b_mask", "sub-2_mask")
+    images = ["sub-1_T2w", "sub-2_T2w"]
+    _, found = pair_names(tmp_path, images, images, mask=masks)
+    assert found.pairs[0].fault.startswith("2 masks fit: ")
+    assert "desc-a_mask" in found.pairs[0].fault
+    assert found.pairs[1].fault == ""
+
+
 def test_masks_of_nobody_are_an_error(tmp_path) -> None:
     masks = put(tmp_path / "masks", "other")
     with pytest.raises(EvaluationError, match="name or the subject of a pair"):
@@ -223,6 +273,40 @@ def test_a_list_of_pairs(tmp_path) -> None:
     assert one.case != two.case
 
 
+def listed_subjects(tmp_path, *lines: str):
+    """Subjects of a list of pairs in the order of its lines, and its notes."""
+    text = "".join(f"{line}\n" for line in ("prediction,reference,subject,case", *lines))
+    (tmp_path / "pairs.csv").write_text(text)
+    found = read_pairs(tmp_path / "pairs.csv")
+    return [pair.subject for pair in sorted(found.pairs, key=lambda p: p.reference)], found.notes
+
+
+def test_files_of_one_name_in_many_folders_are_many_subjects(tmp_path) -> None:
+    lines = [f"fold/s{n}/t2_pred.nii.gz,gt/s{n}.nii.gz,," for n in range(4)]
+    subjects, notes = listed_subjects(tmp_path, *lines)
+    assert subjects == [f"s{n}/t2_pred" for n in range(4)]
+    assert notes == ()
+    subjects, _ = listed_subjects(tmp_path, "fold/s0/t2_pred.nii.gz,gt/s0.nii.gz,,")
+    assert subjects == ["t2_pred"]
+    subjects, _ = listed_subjects(
+        tmp_path, "/d/x/a/1_T2.nii,/gt/1.nii,,", "/d/x/2_T2.nii,/gt/2.nii,,"
+    )
+    assert subjects == ["a/1", "2"]
+    assert listed_subjects(tmp_path, "1_T2,g/1,,", "a/1_T2,g/2,,")[0] == ["1", "a/1"]
+
+
+def test_references_that_names_make_one_subject_are_told(tmp_path) -> None:
+    lines = ["a_desc-x_T2w.nii,g1.nii,,", "sub-1_desc-x_T2w.nii,g2.nii,,"]
+    subjects, notes = listed_subjects(tmp_path, *lines, "sub-1_desc-y_T2w.nii,g3.nii,,")
+    assert subjects[1:] == ["sub-1", "sub-1"]
+    assert len(notes) == 1
+    assert "one subject by the names of their predictions: sub-1;" in notes[0]
+    apart = ["sub-1_ses-a_T2w.nii,g1.nii,,", "sub-1_ses-b_T2w.nii,g2.nii,,"]
+    assert listed_subjects(tmp_path, *apart, "sub-1_ses-a_PDw.nii,g3.nii,,")[1] == ()
+    said = ["sub-1_desc-x_T2w.nii,g1.nii,u,", "sub-1_desc-y_T2w.nii,g2.nii,u,"]
+    assert listed_subjects(tmp_path, *said)[1] == ()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -233,6 +317,7 @@ def test_a_list_of_pairs(tmp_path) -> None:
         ("prediction,reference,mask\na,b,m\nc,d,\n", "pair 2 has no mask"),
         ("prediction,reference,case\na,b,x\nc,d,x\n", "2 pairs are called 'x'"),
         ("prediction,reference,reference\na,b,x\n", "twice"),
+        ("prediction,reference\n\na,b\nc,d,e\n", "line 4 has 3 cells, and there are 2 columns"),
     ],
 )
 def test_a_list_that_could_be_a_slip_is_refused(tmp_path, text, message) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from made_results import MAE, PSNR, by_values, made_case, made_results
+from made_results import MAE, PSNR, by_values, made_case, made_hash, made_results
 
 from i2igalip_cli.engine.evaluator.results import CaseResult
 from i2igalip_cli.engine.evaluator.saving import load_results, save_results, to_dict
@@ -66,10 +66,10 @@ def test_partial_results_are_never_complete(change) -> None:
 
 def test_other_hashes_dont_enter_results() -> None:
     cases = [made_case("a", {"psnr": 1.0}), made_case("b", {"psnr": 1.0}, hash="ffffffffffff")]
-    with pytest.raises(EvaluationError, match=r"b: .*ffffffffffff|a: .*0123456789ab"):
+    with pytest.raises(EvaluationError, match=r"a: .*of ffffffffffff"):
         made_results(cases)
     with pytest.raises(EvaluationError, match="don't mix"):
-        made_results(cases[:1], protocols={"paper": {"hash": "0123456789ab"}})
+        made_results(cases[:1], protocols={"paper": {"hash": made_hash("paper")}})
 
 
 def test_other_meanings_of_a_name_arent_averaged() -> None:
@@ -104,6 +104,7 @@ def full_results():
                 {"psnr": 1 / 3, "mae": 2.0},
                 target="",
                 mask=Path("m/b.nii"),
+                grounds="00ff00ff00ff",
                 source=Path("s/b.nii"),
                 resampled=True,
                 warnings=("one", "two, really"),
@@ -132,7 +133,7 @@ def test_every_number_says_what_it_is(tmp_path) -> None:
     assert len(rows) == 5
     (bone,) = [row for row in rows if row["key"] == "mae[bone]"]
     assert bone["value"] == "12.345678901234567"
-    assert (bone["protocol"], bone["hash"]) == ("fixed", "0123456789ab")
+    assert (bone["protocol"], bone["hash"]) == ("fixed", made_hash())
     assert (bone["unit"], bone["better"], bone["dimensions"]) == ("HU", "lower", "3")
     assert (bone["region"], bone["definition"]) == ("bone", "MAE")
     psnr = [row for row in rows if row["measure"] == "psnr"]
@@ -210,10 +211,47 @@ def test_rows_of_other_hashes_in_one_case_are_refused(tmp_path) -> None:
     save_results(made_results([made_case("a", {"psnr": 1.0, "mae": 2.0})]), tmp_path / "r.csv")
     text = (tmp_path / "r.csv").read_text()
     lines = [
-        line.replace("0123456789ab", "ffffffffffff") if ",mae," in line else line
+        line.replace(made_hash(), "ffffffffffff") if ",mae," in line else line
         for line in text.splitlines()
     ]
     (tmp_path / "r.csv").write_text("\n".join(lines))
     with pytest.raises(EvaluationError, match=r"r\.csv: .*2 hashes"):
         load_results(tmp_path / "r.csv")
     assert MAE.key == "mae"
+
+
+def saved_lines(tmp_path) -> list[str]:
+    """Lines of a table of two cases."""
+    cases = [made_case(n, {"psnr": 1.0, "mae": 2.0}, resampled=True) for n in "ab"]
+    save_results(made_results(cases), tmp_path / "r.csv")
+    return (tmp_path / "r.csv").read_text().splitlines()
+
+
+def test_a_spreadsheets_booleans_are_read(tmp_path) -> None:
+    lines = saved_lines(tmp_path)
+    before = load_results(tmp_path / "r.csv")
+    assert any(",True," in line for line in lines)
+    (tmp_path / "r.csv").write_text("\n".join(lines).replace(",True,", ",TRUE,"))
+    assert load_results(tmp_path / "r.csv") == before
+    (tmp_path / "r.csv").write_text("\n".join(lines).replace(",True,", ",maybe,"))
+    with pytest.raises(EvaluationError, match="maybe"):
+        load_results(tmp_path / "r.csv")
+
+
+@pytest.mark.parametrize("kind", ["score", "case", "protocol"])
+def test_rows_that_stand_twice_are_refused(tmp_path, kind) -> None:
+    lines = saved_lines(tmp_path)
+    again = [line for line in lines if line.startswith(f"{kind},")][:1]
+    (tmp_path / "r.csv").write_text("\n".join(lines + again))
+    with pytest.raises(EvaluationError, match=r"r\.csv: .*stands in it 2 times"):
+        load_results(tmp_path / "r.csv")
+
+
+def test_a_table_whose_hash_or_key_was_replaced_is_refused(tmp_path) -> None:
+    text = "\n".join(saved_lines(tmp_path))
+    (tmp_path / "r.csv").write_text(text.replace(made_hash(), "ffffffffffff"))
+    with pytest.raises(EvaluationError, match=r"hash of fixed isn't that of its settings"):
+        load_results(tmp_path / "r.csv")
+    (tmp_path / "r.csv").write_text(text.replace(",psnr,1.0,", ",ssim,1.0,"))
+    with pytest.raises(EvaluationError, match="ssim is said to be psnr"):
+        load_results(tmp_path / "r.csv")

@@ -128,6 +128,45 @@ def test_ctrl_c_leaves_no_process_behind(folders, tmp_path) -> None:
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
+def test_ctrl_c_while_processes_start_shows_no_traceback_of_theirs(folders, tmp_path) -> None:
+    """A terminal sends it to the whole group; a new Python isn't ready to ignore it yet."""
+    code = (
+        "import os, sys, time, signal\n"
+        "from pathlib import Path\n"
+        "from i2igalip_cli.engine.evaluator import workers\n"
+        "from i2igalip_cli.engine.evaluator.pairs import Sides\n"
+        "from i2igalip_cli.engine.evaluator.run import EvaluationRequest, run_evaluation\n"
+        "def stop(waiting):\n"
+        "    time.sleep(0.1)\n"
+        "    os.killpg(0, signal.SIGINT)\n"
+        "    time.sleep(5)\n"
+        "if __name__ == '__main__':\n"
+        "    workers._WORTH_A_PROCESS = 0\n"
+        "    workers.as_completed = stop\n"
+        "    top = Path(sys.argv[1])\n"
+        "    sides = Sides(prediction=top / 'pred', reference=top / 'gt')\n"
+        "    run_evaluation(EvaluationRequest(pairs=sides, jobs=2))\n"
+    )
+    (tmp_path / "run.py").write_text(code)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "run.py", folders],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        start_new_session=True,
+    )
+    assert done.returncode in (-signal.SIGINT, 130), done.stderr
+    assert done.stderr.count("Traceback") == done.stderr.count("KeyboardInterrupt") == 1
+
+
+def test_an_absent_file_starts_no_processes(folders, monkeypatch) -> None:
+    pairs = list(find_pairs(request(folders).pairs).pairs)
+    pairs[2] = replace(pairs[2], prediction=folders / "absent.nii")
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", None)
+    results = workers.score_pairs(pairs, Scoring(), jobs=2)
+    assert [bool(case.error) for case in results] == [False, False, True, False]
+
+
 def test_masks_change_the_hash_and_the_numbers(folders) -> None:
     for n in range(4):
         (folders / "mask").mkdir(exist_ok=True)
@@ -139,6 +178,16 @@ def test_masks_change_the_hash_and_the_numbers(folders) -> None:
     # Air is equal in both, so leaving it out lowers the PSNR.
     assert masked.summary("fixed", "psnr").mean < free.summary("fixed", "psnr").mean
     assert masked.protocols["fixed"]["hash"] != free.protocols["fixed"]["hash"]
+    for ours, theirs in zip(free.cases, masked.cases, strict=True):
+        assert len(theirs.grounds) == 12
+        assert ours.grounds != theirs.grounds
+    again = run_evaluation(request(folders, mask=folders / "mask"))
+    assert [case.grounds for case in again.cases] == [case.grounds for case in masked.cases]
+    mask[0, 0, 0] = 1
+    nib.save(nib.Nifti1Image(mask, OBLIQUE), folders / "mask" / "s3.nii.gz")
+    other = run_evaluation(request(folders, mask=folders / "mask"))
+    assert other.cases[3].grounds != masked.cases[3].grounds
+    assert other.cases[2].grounds == masked.cases[2].grounds
     (folders / "mask" / "s2.nii.gz").unlink()
     lacking = run_evaluation(request(folders, mask=folders / "mask"))
     assert [case.case for case in lacking.failures] == ["s2"]
@@ -176,6 +225,9 @@ def test_label_maps_give_dice(folders) -> None:
     scores = run_evaluation(request(folders, **options)).cases[0].scores["fixed"]
     dice = [score.value for score in scores.scores if score.measure.name == "dice"]
     assert dice[0] == pytest.approx(48 / 56)
+    assert not run_evaluation(request(folders, **options)).warnings
+    in_vain = run_evaluation(request(folders, Scoring(protocols=("paper",)), **options))
+    assert "paper makes no use of them" in in_vain.warnings[0]
     nib.save(nib.Nifti1Image(head(), OBLIQUE), folders / "lp" / "s0.nii.gz")
     failed = run_evaluation(request(folders, **options)).failures
     assert [case.case for case in failed] == ["s0"]
@@ -190,7 +242,25 @@ def test_warnings_about_not_finite_and_negative_voxels(folders) -> None:
     assert any("s0.nii: 1 voxels were not finite" in line for line in warnings)
     assert any("--range" in line for line in warnings)
     ranged = Scoring(settings=ProtocolSettings(value_range=(-100, 900)))
-    assert len(run_evaluation(request(folders, ranged)).cases[0].warnings) == 1
+    assert not any(
+        "--range" in w for w in run_evaluation(request(folders, ranged)).cases[0].warnings
+    )
+    # The paper's protocol knows no range.
+    assert any("divides by maxima" in line for line in warnings)
+    alone = Scoring(protocols=("fixed",), settings=ProtocolSettings(modality="CT"))
+    assert not any(
+        "below 0" in w for w in run_evaluation(request(folders, alone)).cases[0].warnings
+    )
+
+
+def test_an_infinite_psnr_is_explained(folders) -> None:
+    one = nib.load(folders / "gt" / "s0.nii.gz")
+    changed = one.get_fdata()
+    changed[8:12, 10:14, 4] *= 0.5  # inside of the head, so that its scale stays
+    nib.save(nib.Nifti1Image(changed.astype(np.float32), one.affine), folders / "pred" / "s0.nii")
+    only = Scoring(protocols=("fixed",), settings=ProtocolSettings(value_range=(0, 2000)))
+    (line,) = run_evaluation(request(folders, only)).cases[0].warnings
+    assert "s0.nii: fixed: PSNR is infinite" in line
 
 
 @pytest.mark.parametrize("names", [("psnr",), (), ("paper", "paper")])

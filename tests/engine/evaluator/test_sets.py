@@ -8,14 +8,17 @@ from conftest import OBLIQUE, head, write_head
 from i2igalip_cli.engine.evaluator.extractors import open_extractor
 from i2igalip_cli.engine.evaluator.pairs import Sides
 from i2igalip_cli.engine.evaluator.run import EvaluationRequest, run_evaluation
+from i2igalip_cli.engine.evaluator.scoring import Scoring
 from i2igalip_cli.errors import CheckpointError, EvaluationError
 from i2igalip_cli.evaluation.distributions import frechet_distance
+from i2igalip_cli.evaluation.protocols import ProtocolSettings
 from i2igalip_cli.volumes.slicing import view_slices
 
 
-def run(tmp_path, name: str):
+def run(tmp_path, name: str, settings: ProtocolSettings | None = None):
     sides = Sides(prediction=tmp_path / "pred", reference=tmp_path / "gt")
-    return run_evaluation(EvaluationRequest(pairs=sides, features=(name,)))
+    scoring = Scoring(settings=settings or ProtocolSettings())
+    return run_evaluation(EvaluationRequest(pairs=sides, scoring=scoring, features=(name,)))
 
 
 def test_planes_apart_with_the_encoder_named(tmp_path, encoder_folder) -> None:
@@ -64,6 +67,45 @@ def test_features_are_those_of_the_scaled_slices(tmp_path, encoder_folder) -> No
     }
     expected = frechet_distance(features["pred"], features["gt"])
     assert found["fid", "coronal"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_file_that_goes_away_is_told_and_ends_nothing(tmp_path, encoder_folder) -> None:
+    for n in range(2):
+        for side in ("pred", "gt"):
+            write_head(tmp_path / side / f"s{n}.nii", seed=n)
+
+    def lose(done: int, total: int) -> None:
+        seen.append((done, total))
+        if len(seen) == 2:  # both are scored, and nothing is compared yet
+            (tmp_path / "pred" / "s0.nii").unlink()
+
+    seen: list[tuple[int, int]] = []
+    sides = Sides(prediction=tmp_path / "pred", reference=tmp_path / "gt")
+    request = EvaluationRequest(pairs=sides, features=(str(encoder_folder),))
+    results = run_evaluation(request, lose)
+    assert seen == [(1, 2), (2, 2), (1, 2), (2, 2)]
+    assert results.complete
+    assert any("FID and KID without s0: " in line for line in results.warnings)
+    assert results.sets
+
+
+@pytest.mark.parametrize("settings", [{"modality": "CT"}, {"value_range": (-1024, 3000)}])
+def test_ct_is_scaled_as_in_the_fixed_protocol(tmp_path, encoder_folder, settings) -> None:
+    arrays = {side: 2 * head(seed=n) - 1000 for n, side in enumerate(("pred", "gt"))}
+    for side, array in arrays.items():
+        (tmp_path / side).mkdir()
+        nib.save(nib.Nifti1Image(array, OBLIQUE), tmp_path / side / "a.nii")
+    extractor = open_extractor(str(encoder_folder))
+    unit = [np.clip((a + 1024) / 4024, 0, 1).astype(np.float32) for a in arrays.values()]
+    features = [extractor.extract(view_slices(a, OBLIQUE, "coronal")) for a in unit]
+    found = run(tmp_path, str(encoder_folder), ProtocolSettings(**settings))
+    (score,) = (
+        one
+        for one in found.sets[str(encoder_folder)]
+        if (one.measure.name, one.measure.region) == ("fid", "coronal")
+    )
+    assert score.measure.data_range == (-1024, 3000)
+    assert score.value == pytest.approx(frechet_distance(*features), rel=1e-3)
 
 
 def test_an_absent_extractor_is_told_before_anything_is_scored(tmp_path, monkeypatch) -> None:

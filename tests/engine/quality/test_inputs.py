@@ -1,5 +1,6 @@
 """Sources that aren't what they are said to be, with an encoder whose view is known by hand."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -59,7 +60,7 @@ def reference(plane="axial") -> TrainingReference:
         templates={"T1": template},
         likeness=0.9,
         gain=-0.1,
-        volumes=3,
+        volumes=4,
     )
 
 
@@ -91,6 +92,27 @@ def test_another_domain_is_told_with_its_figures() -> None:
     )
     assert found.source == DOMAINS["T1"]
     assert found.distance == pytest.approx(np.sqrt(200 / 16))
+
+
+@pytest.mark.parametrize(("step", "told"), [(0.04, False), (0.2, True)])
+def test_a_domain_that_is_nearer_by_little_is_not_told(step, told) -> None:
+    """Between T1 and T2, 1 apart: root(1 / 16) over a limit of 1 / 4, so 0.5 +- step from them."""
+    near = {
+        (name, "axial"): replace(distribution(place * axis(1)), usual=0.5 / 4, limit=1 / 4)
+        for name, place in (("T1", 0), ("T2", 1), ("PD", 40))
+    }
+    found = judged((0.5 + step) * axis(1), reference=replace(reference(), distributions=near))
+    assert found.looks_like == "T2"
+    assert found.distance == pytest.approx(0.5 + step)
+    assert bool(found.warnings) == told
+
+
+@pytest.mark.parametrize(("volumes", "told"), [(3, 0), (4, 1)])
+def test_few_training_volumes_say_nothing_of_strange_ones(volumes, told) -> None:
+    few = replace(reference(), volumes=volumes)
+    turned = np.ascontiguousarray(BODY[:, ::-1])
+    assert len(judged(10 * axis(0), body=turned, reference=few).warnings) == told
+    assert len(judged(10 * axis(0) + 10 * axis(7), reference=few).warnings) == told
 
 
 def test_without_a_domain_it_is_the_one_that_it_looks_like() -> None:
@@ -132,6 +154,8 @@ def test_without_a_reference_the_captions_decide() -> None:
     found = judged(axis(1), "T1", reference=None)
     assert (found.distance, found.looks_like) == (None, None)
     assert found.warnings == ("looks like T2, not T1 (caption fit 1.00 against 0.00)",)
+    as_near = judged(axis(0) + 1.001 * axis(1), "T1", reference=None)
+    assert as_near.warnings == ()
     assert judged(axis(1), None, reference=None).source == DOMAINS["T2"]
 
 

@@ -146,6 +146,27 @@ def test_a_source_is_judged_once_for_all_targets(checkpoint, identity) -> None:
     assert watched.encoder.calls == 6
 
 
+def test_a_source_is_judged_anew_where_the_question_is_another(checkpoint, identity) -> None:
+    """Each asks one of domain, checkpoint and plane in another way: two views, not one."""
+    watched = make_judge()
+    source = Volume(array=head(), affine=OBLIQUE)
+    weights = replace(checkpoint, planes=PLANES)
+
+    def views(weights, said, planes=None) -> int:
+        before = watched.encoder.calls
+        options = replace(identity, planes=planes)
+        translate_volume(source, weights, "T2", said, options, judge=watched)
+        return watched.encoder.calls - before
+
+    assert views(weights, "T1") == 2  # the source, and the result
+    assert views(weights, "T1") == 1
+    assert views(weights, "PD") == 2
+    assert views(weights, None) == 2
+    assert views(replace(weights), "T1") == 2
+    assert views(weights, "T1", "coronal") == 2
+    assert views(weights, "T1") == 1
+
+
 def test_without_a_domain_the_source_is_told_what_it_is_taken_for(checkpoint, identity) -> None:
     source = Volume(array=head(), affine=OBLIQUE)
     result = judge(source, identity, checkpoint, source=None)

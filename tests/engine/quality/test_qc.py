@@ -12,10 +12,12 @@ from conftest import OBLIQUE, make_checkpoint, write_head
 from volumes.dicom.series_maker import make_series, oblique
 
 from i2igalip_cli.checkpoints import save_checkpoint
+from i2igalip_cli.engine import single
 from i2igalip_cli.engine.cohort import settings as cohort_settings
 from i2igalip_cli.engine.cohort.bids import map_name
 from i2igalip_cli.engine.cohort.ledger import Ledger
 from i2igalip_cli.engine.encoders import open_encoder
+from i2igalip_cli.errors import VolumeError
 from i2igalip_cli.volumes import list_volumes, load_volume
 
 FIGURES = {"cycle", "flips", "planes", "edges", "caption_in", "caption_out", "distance"}
@@ -91,6 +93,45 @@ def test_a_map_takes_nothings_place(run, t1) -> None:
     assert nib.load(mine).shape == (20, 24, 9)
 
 
+def test_a_map_goes_with_the_output_that_it_was_of(run, t1) -> None:
+    words = ("in.nii.gz", "--to", "T2", "--from", "T1", "--overwrite")
+    assert run(*words, "--qc").code == 0
+    map_file = t1.with_name("in_T2_qc.nii.gz")
+    assert map_file.exists()
+    out = ("-o", t1.with_name("in_T2.nii.gz"))
+    assert run(map_file, "--to", "T2", *out, "--overwrite").code == 0
+    assert map_file.exists()  # it was the source
+    assert run(*words).code == 0
+    assert not map_file.exists()
+    shutil.copy(t1.with_name("in_T2.nii.gz"), map_file)  # a translation, whatever its name
+    assert run(*words).code == 0
+    assert map_file.exists()
+
+
+@pytest.mark.parametrize("failing", ["save_volume", "save_map"])
+def test_no_map_lies_beside_an_output_that_it_isnt_of(run, t1, monkeypatch, failing) -> None:
+    words = ("in.nii.gz", "--to", "T2", "--from", "T1", "--qc")
+    map_file, output = t1.with_name("in_T2_qc.nii.gz"), t1.with_name("in_T2.nii.gz")
+
+    def fail(*args, **kwargs):
+        raise VolumeError("the disk is full")
+
+    def attempt(*more) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(single, failing, fail)
+            assert run(*words, *more).code == 1
+
+    attempt()
+    assert not map_file.exists()
+    assert run(*words, "--overwrite").code == 0
+    before = output.read_bytes(), map_file.read_bytes()
+    attempt("--overwrite")
+    if failing == "save_volume":  # then nothing has changed
+        assert (output.read_bytes(), map_file.read_bytes()) == before
+    else:
+        assert not map_file.exists()
+
+
 def test_a_cohort_has_a_map_and_columns_for_each(run, tmp_path) -> None:
     for number in range(2):
         write_head(tmp_path / "in" / f"{number}.nii.gz", seed=number)
@@ -151,6 +192,18 @@ def test_a_cohorts_map_takes_no_foreign_files_place(run, tmp_path) -> None:
     assert mine.read_text() == "mine"
 
 
+def test_a_cohorts_map_goes_with_its_output(run, tmp_path) -> None:
+    write_head(tmp_path / "in" / "a.nii.gz")
+    words = ("in", "-o", "out", "--to", "T2", "--from", "T1")
+    map_file = tmp_path / "out" / "a_T2_qc.nii.gz"
+    assert run(*words, "--qc").code == 0
+    assert map_file.exists()
+    assert run(*words, "--overwrite").code == 0
+    assert not map_file.exists()
+    assert run(*words, "--resume", "--qc").code == 0
+    assert map_file.exists()
+
+
 def test_a_bids_derivative_has_a_map_of_a_bids_name(run, tmp_path) -> None:
     dataset = tmp_path / "raw"
     write_head(dataset / "sub-01" / "anat" / "sub-01_acq-3d_T1w.nii.gz")
@@ -162,6 +215,8 @@ def test_a_bids_derivative_has_a_map_of_a_bids_name(run, tmp_path) -> None:
     assert {path.name for path in anat.iterdir()} == {stem + end for end in ends}
     told = json.loads((anat / f"{stem}qc_T2w.json").read_text())
     assert told["Sources"] == ["bids:raw:sub-01/anat/sub-01_acq-3d_T1w.nii.gz"]
+    assert run("raw", "--to", "T2", "--from", "T1", "--overwrite").code == 0
+    assert {path.name for path in anat.iterdir()} == {stem + end for end in ends[:2]}
     assert map_name("sub-1_desc-synthvolume003_PDw") == "sub-1_desc-synthvolume003qc_PDw"
 
 

@@ -1,5 +1,7 @@
 """What is remembered of training: distances by the textbook, limits that aren't optimistic."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,13 @@ from conftest import make_checkpoint, tiny_config
 from scipy.spatial.distance import mahalanobis
 from sklearn.decomposition import PCA
 
-from i2igalip_cli.checkpoints import Distribution, load_checkpoint, load_reference
+from i2igalip_cli.checkpoints import (
+    Distribution,
+    TrainingReference,
+    load_checkpoint,
+    load_reference,
+    save_reference,
+)
 from i2igalip_cli.engine.dataset import read_index
 from i2igalip_cli.engine.encoders import open_encoder
 from i2igalip_cli.engine.quality import reference as module
@@ -19,6 +27,7 @@ from i2igalip_cli.engine.quality.reference import (
     make_reference,
 )
 from i2igalip_cli.engine.trainer import Trainer
+from i2igalip_cli.errors import CheckpointError
 
 
 def clouds(count: int, slices: int = 12, size: int = 20, seed: int = 0) -> list[np.ndarray]:
@@ -87,12 +96,36 @@ def test_far_is_twice_as_far_from_usual_as_the_limit() -> None:
     assert one.far == pytest.approx(max(limit + (limit - usual), 1.25))
 
 
-@pytest.mark.parametrize("volumes", [clouds(1), [v[:1] for v in clouds(2)], [np.ones((3, 8))] * 2])
+@pytest.mark.parametrize(
+    "volumes", [clouds(1), [clouds(1)[0][:1]], [v[:1] for v in clouds(2)], [np.ones((3, 8))] * 2]
+)
 def test_few_or_equal_volumes_have_a_finite_distance(volumes) -> None:
     one = fit_distribution(volumes)
     assert np.isfinite(one.distance(volumes[0] + 1))
     assert one.residual > 0
     assert (one.variances > 0).all()
+    assert np.isfinite(one.relative(volumes[0] + 1))
+    assert one.relative(volumes[0]) <= 1
+    assert one.far > 1
+
+
+@pytest.mark.parametrize("limit", [0, -1.0, float("nan")])
+def test_a_limit_that_nothing_can_be_divided_by_is_refused(limit, tmp_path) -> None:
+    path = tmp_path / "reference.safetensors"
+    one = replace(fit_distribution(clouds(4)), limit=limit)
+    template = {"T1": np.zeros((2, 2, 2), np.float32)}
+    save_reference(
+        TrainingReference(
+            distributions={("T1", "axial"): one},
+            templates=template,
+            likeness=0.9,
+            gain=0.0,
+            volumes=4,
+        ),
+        path,
+    )
+    with pytest.raises(CheckpointError, match=r"limit .* of T1 isn't above 0"):
+        load_reference(path)
 
 
 @pytest.fixture(scope="module")
@@ -186,3 +219,15 @@ def test_a_new_run_in_a_folder_makes_its_own(dataset, encoder_folder, tmp_path) 
     (tmp_path / "run" / "reference.safetensors").write_bytes(b"of another run that never saved")
     run = Trainer(dataset, tmp_path / "run", tiny_config(encoder_folder, steps=1), "cpu")
     assert load_checkpoint(run.run()).reference is not None
+
+
+def test_a_run_of_an_older_version_gets_the_reference_that_it_would_have_had(
+    dataset, encoder_folder, tmp_path
+) -> None:
+    config = tiny_config(encoder_folder, steps=2)
+    Trainer(dataset, tmp_path / "run", config, "cpu").run()
+    kept = tmp_path / "run" / "reference.safetensors"
+    before = kept.read_bytes()
+    kept.unlink()
+    Trainer(dataset, tmp_path / "run", config, "cpu").run()
+    assert kept.read_bytes() == before

@@ -15,6 +15,7 @@ CALIBRATION = Calibration(
     log_error=math.log(0.05),
     weights={"cycle": 0.5, "edges": 1.0},
     means={"cycle": math.log(0.04), "edges": math.log(0.2)},
+    highest={"cycle": math.log(0.2), "edges": math.log(0.8), "distance": math.log(1.2)},
     subjects=6,
     cases=36,
     held_out_subjects=6,
@@ -46,8 +47,18 @@ def test_what_isnt_known_counts_as_usual() -> None:
     assert expected_error({"edges": 0.6}, CALIBRATION)[0] == pytest.approx(0.1)
 
 
+def test_beyond_what_the_calibration_saw_it_isnt_calibrated() -> None:
+    """A T2 as T1: its distance is beyond, and the larger of model and disagreement is told."""
+    strange = {"cycle": 0.01, "edges": 0.9, "distance": 4.1}
+    model = 0.05 * math.sqrt(0.01 / 0.04) * 0.1 / 0.2
+    assert expected_error(strange, CALIBRATION) == (pytest.approx(model), False)
+    assert expected_error({**strange, "distance": 1.3}, CALIBRATION)[1]
+    doubtful = {**strange, "flips": 0.15}
+    assert expected_error(doubtful, CALIBRATION) == (pytest.approx(0.08), False)
+
+
 def test_no_error_is_beyond_the_range() -> None:
-    assert expected_error({"cycle": 1.0, "edges": 0.0}, CALIBRATION)[0] == 1.0
+    assert expected_error({"cycle": 1.0, "edges": 0.0}, replace(CALIBRATION, log_error=0.0))[0] == 1
 
 
 @pytest.mark.parametrize("name", INDICATORS)
@@ -88,6 +99,8 @@ def test_a_fit_finds_what_made_the_errors() -> None:
     for case in held_out:
         assert expected_error(case.indicators, found)[0] == pytest.approx(case.error, rel=0.2)
     assert found.spearman > 0.98
+    top = max(case.indicators["cycle"] for case in (*fitted, *held_out))
+    assert found.highest["cycle"] == pytest.approx(math.log(top))
     assert set(found.spearman_by_direction) == {"T1 to T2", "T2 to T1"}
     assert (found.subjects, found.cases) == (200, 200)
     assert (found.held_out_subjects, found.held_out_cases) == (60, 60)

@@ -12,6 +12,7 @@ from i2igalip_cli.volumes.files import whole_file
 
 Row = dict[str, Any]
 Columns = Mapping[str, type]  # str, float, int or bool by name
+_BOOLEANS = {"true": True, "false": False}  # spreadsheets write them in capitals
 _INFINITE = "Infinity"  # what JSON has no number for
 
 
@@ -98,7 +99,7 @@ def _typed(row: Mapping[str, Any], columns: Columns) -> Row:
         if value is None or value == "":
             found[name] = None
         else:
-            found[name] = str(value) == "True" if kind is bool else kind(value)
+            found[name] = _BOOLEANS[str(value).casefold()] if kind is bool else kind(value)
     return found
 
 

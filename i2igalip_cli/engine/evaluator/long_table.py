@@ -5,19 +5,20 @@ partner, and warnings. Whoever groups the table by measure gets the numbers alon
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from i2igalip_cli.engine.evaluator.results import CaseResult, Results
-from i2igalip_cli.engine.evaluator.tables import Columns, Row
+from i2igalip_cli.engine.evaluator.table_files import Columns, Row
 from i2igalip_cli.errors import EvaluationError
 from i2igalip_cli.evaluation.measures import Measure, Score
-from i2igalip_cli.evaluation.protocols import ProtocolScores
+from i2igalip_cli.evaluation.protocols import ProtocolScores, hash_settings
 
 _PATHS = ("prediction", "reference", "mask", "predicted_labels", "labels", "source")
-_CASE = ("case", "subject", "target", "resampled")
+_CASE = ("case", "subject", "target", "resampled", "grounds")
 COLUMNS: Columns = {
     **dict.fromkeys(("kind", "method", "case", "subject", "target"), str),
     **dict.fromkeys(("protocol", "hash", "key"), str),
@@ -35,6 +36,7 @@ COLUMNS: Columns = {
     "slices": int,
     "empty": int,
     "resampled": bool,
+    "grounds": str,
     **dict.fromkeys(_PATHS, str),
     "text": str,
 }
@@ -106,7 +108,8 @@ def from_rows(rows: Iterable[Mapping[str, Any]]) -> Results:
         rows: With the columns of `COLUMNS`; None or absent where a column doesn't apply.
 
     Raises:
-        EvaluationError: They are no such table.
+        EvaluationError: They are no such table, or one that was changed by hand: a row twice, a
+            key that isn't its measure's, a hash that isn't its settings'.
     """
     table = _Table(list(rows))
     try:
@@ -128,7 +131,7 @@ class _Table:
             sets.setdefault(str(row["protocol"]), []).append(_read_score(row))
         return Results(
             method=methods.pop(),
-            protocols={str(r["protocol"]): json.loads(r["text"]) for r in self._of("protocol")},
+            protocols=self._protocols(),
             cases=tuple(self._cases()),
             sets={name: tuple(scores) for name, scores in sets.items()},
             missing=tuple(row["text"] for row in self._of("missing")),
@@ -139,13 +142,33 @@ class _Table:
     def _of(self, *kinds: str) -> list[Mapping[str, Any]]:
         return [row for row in self.rows if row["kind"] in kinds]
 
+    def _protocols(self) -> dict[str, Mapping[str, Any]]:
+        rows = self._of("protocol")
+        _refuse_repeated([str(row["protocol"]) for row in rows])
+        return {str(row["protocol"]): _read_settings(row) for row in rows}
+
     def _cases(self) -> Iterator[CaseResult]:
         scores: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
         for row in self._of("score"):
             scores.setdefault(row["case"], {}).setdefault(row["protocol"], []).append(row)
+        _refuse_repeated([row["case"] for row in self._of("case", "failed")])
         for row in self._of("case", "failed"):
             by_protocol = scores.get(row["case"], {})
             yield _read_case(row, {n: _read_scores(n, rows) for n, rows in by_protocol.items()})
+
+
+def _refuse_repeated(names: list[str]) -> None:
+    name, count = Counter(names).most_common(1)[0] if names else ("", 0)
+    if count > 1:
+        raise ValueError(f"{name} stands in it {count} times")
+
+
+def _read_settings(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    settings: dict[str, Any] = json.loads(row["text"])
+    made = hash_settings({name: value for name, value in settings.items() if name != "hash"})
+    if not made == settings["hash"] == row["hash"]:
+        raise ValueError(f"the hash of {row['protocol']} isn't that of its settings, {made}")
+    return settings
 
 
 def _read_case(row: Mapping[str, Any], scores: Mapping[str, ProtocolScores]) -> CaseResult:
@@ -162,6 +185,7 @@ def _read_case(row: Mapping[str, Any], scores: Mapping[str, ProtocolScores]) -> 
         labels=paths.get("labels"),
         source=paths.get("source"),
         resampled=bool(row["resampled"]),
+        grounds=row["grounds"] or "",
         scores=scores,
         warnings=() if failed or not text else tuple(text.split(_WARNINGS)),
         error=text if failed else "",
@@ -172,6 +196,7 @@ def _read_scores(protocol: str, rows: list[Mapping[str, Any]]) -> ProtocolScores
     hashes = {row["hash"] for row in rows}
     if len(hashes) != 1:
         raise ValueError(f"{rows[0]['case']} has numbers of {len(hashes)} hashes under {protocol}")
+    _refuse_repeated([f"{row['case']}, {protocol} {row['key']}" for row in rows])
     return ProtocolScores(
         protocol=protocol,
         hash=hashes.pop(),
@@ -193,4 +218,6 @@ def _read_score(row: Mapping[str, Any]) -> Score:
         region=row["region"] or "",
         main=bool(row["main"]),
     )
+    if measure.key != row["key"]:
+        raise ValueError(f"{row['key']} is said to be {measure.key}")
     return Score(measure=measure, value=row["value"], spread=row["spread"])
