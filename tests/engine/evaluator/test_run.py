@@ -98,6 +98,7 @@ class _Killer(type(Path())):
 def test_ctrl_c_leaves_no_process_behind(folders, tmp_path) -> None:
     code = (
         "import os, sys, time, signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs of a shell ignore it\n"
         "from pathlib import Path\n"
         "from i2igalip_cli.engine.evaluator import workers\n"
         "from i2igalip_cli.engine.evaluator.pairs import Sides\n"
@@ -132,6 +133,7 @@ def test_ctrl_c_while_processes_start_shows_no_traceback_of_theirs(folders, tmp_
     """A terminal sends it to the whole group; a new Python isn't ready to ignore it yet."""
     code = (
         "import os, sys, time, signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs of a shell ignore it\n"
         "from pathlib import Path\n"
         "from i2igalip_cli.engine.evaluator import workers\n"
         "from i2igalip_cli.engine.evaluator.pairs import Sides\n"
