@@ -59,6 +59,9 @@ def run_watched(command: Sequence[object]) -> Cost:
     return Cost(**json.loads(done.stdout))
 
 
+_LONGEST_PRODUCT = 5.0  # seconds of one product
+
+
 def translate_words(
     source: Path, target: str, out: Path, weights: Path | None, threads: int, *options: object
 ) -> list[object]:
@@ -71,17 +74,30 @@ def translate_words(
 def matrix_rate(
     threads: int, precision: str = "float32", side: int = 2048, repeats: int = 3
 ) -> float:
-    """Products of square matrices in torch, in FLOP a second: the fastest of a few."""
+    """Products of square matrices in torch, in FLOP a second: the fastest of a few.
+
+    Where the processor lacks the arithmetic (bfloat16 on many), torch takes minutes for them: then
+    smaller matrices have to do.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
+    small = side // 8
+    seconds = _time_product(small, precision, 2)
+    if seconds * (side / small) ** 3 < _LONGEST_PRODUCT:
+        small, seconds = side, _time_product(side, precision, repeats)
+    torch.set_num_threads(before)
+    return 2 * small**3 / seconds
+
+
+def _time_product(side: int, precision: str, repeats: int) -> float:
+    """Seconds of the fastest of a few products."""
     a, b = (torch.rand(side, side).to(getattr(torch, precision)) for _ in range(2))
     best = float("inf")
     for _ in range(repeats):
         began = time.perf_counter()
         a @ b
         best = min(best, time.perf_counter() - began)
-    torch.set_num_threads(before)
-    return 2 * side**3 / best
+    return best
 
 
 def count_flop(config: GeneratorConfig, height: int, width: int) -> int:
