@@ -21,11 +21,12 @@ import nibabel as nib
 import numpy as np
 
 from i2igalip_cli import load_volume
+from i2igalip_cli.engine.cores import usable_cores
 from i2igalip_cli.engine.evaluator.pairs import Sides, find_pairs
 from i2igalip_cli.engine.evaluator.reading import read_on_grid
 from i2igalip_cli.engine.evaluator.run import EvaluationRequest, run_evaluation
 from i2igalip_cli.engine.evaluator.scoring import DEFAULT_PROTOCOLS, Scoring, make_case
-from i2igalip_cli.engine.evaluator.workers import one_thread_each, usable_cores
+from i2igalip_cli.engine.evaluator.workers import one_thread_each
 from i2igalip_cli.evaluation.protocols import PROTOCOLS, ProtocolSettings
 
 AIR, RANGE = -1024, (-1024.0, 3000.0)  # HU

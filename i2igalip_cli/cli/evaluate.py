@@ -70,9 +70,9 @@ def evaluate(
         _compare(compare, protocol, output, report, overwrite=overwrite, as_json=as_json)
         return
     sides: Sides | Path = _sides(pred, gt, mask, labels_pred, labels_gt, pairs, pattern, gt_pattern)
+    from i2igalip_cli.engine.cores import usable_cores
     from i2igalip_cli.engine.evaluator.run import EvaluationRequest, run_evaluation
     from i2igalip_cli.engine.evaluator.scoring import DEFAULT_PROTOCOLS, Scoring
-    from i2igalip_cli.engine.evaluator.workers import usable_cores
     from i2igalip_cli.evaluation.protocols import ProtocolSettings
 
     if modality is not None and modality.upper() not in get_args(Modality):
@@ -160,14 +160,17 @@ def _check_outputs(output: Path | None, report: Path | None, *, overwrite: bool)
     """Refuse outputs that can't be written, before anything is computed.
 
     Raises:
-        EvaluationError: A file is in the way, or its folder isn't there.
+        EvaluationError: A table is in the way, or its folder isn't there.
+        VolumeError: A page is, or its folder isn't.
     """
-    from i2igalip_cli.engine.evaluator.table_files import check_place, check_table
-
     if output is not None:
+        from i2igalip_cli.engine.evaluator.table_files import check_table
+
         check_table(output, overwrite=overwrite)
     if report is not None:
-        check_place(report, overwrite=overwrite)
+        from i2igalip_cli.engine.reports.writing import check_page
+
+        check_page(report, overwrite=overwrite)
 
 
 def _write(

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from i2igalip_cli.engine.evaluator.comparison import Comparison
-    from i2igalip_cli.engine.evaluator.results import CaseResult, Results
+    from i2igalip_cli.engine.evaluator.results import Results
     from i2igalip_cli.evaluation.measures import Measure
     from i2igalip_cli.evaluation.statistics import Summary
 
@@ -64,11 +64,10 @@ def _row(measure: "Measure", summary: "Summary") -> list[str]:
 
 def _measure_cells(measure: "Measure") -> list[str]:
     """Name with unit, region, range, and 2-D or 3-D."""
-    spanned = measure.data_range
     return [
         plain(measure.name + (f", {measure.unit}" if measure.unit else "")),
         plain(measure.region),
-        "" if spanned is None else f"{spanned[0]:g} to {spanned[1]:g}",
+        measure.describe_range(),
         f"{measure.dimensions}-D",
     ]
 
@@ -99,7 +98,7 @@ def _print_cases(results: "Results") -> None:
     columns = _main_columns(results)
     cases, title = list(results.cases), ""
     if len(cases) > _FEW:
-        cases = _worst(results, *columns[0])
+        cases = [case for _, case in results.rank(*columns[0])[:_WORST]]
         title = f"the {len(cases)} worst cases by {columns[0][0]} {columns[0][1]}"
     table = Table("case", "subject", title=plain(title) or None)
     for protocol, key in columns:
@@ -110,7 +109,7 @@ def _print_cases(results: "Results") -> None:
         table.add_column("")
     for case in cases:
         values = [
-            "" if case.error else _number(_value(case, p, k), results.measure(p, k).unit)
+            "" if case.error else _number(case.scores[p].get(k), results.measure(p, k).unit)
             for p, k in columns
         ]
         note = "failed" if case.error else "resampled" if case.resampled else ""
@@ -127,21 +126,6 @@ def _main_columns(results: "Results") -> list[tuple[str, str]]:
         for key in results.keys(protocol)
         if (measure := results.measure(protocol, key)).main and measure.better != "neither"
     ]
-
-
-def _worst(results: "Results", protocol: str, key: str) -> "list[CaseResult]":
-    higher = results.measure(protocol, key).better == "higher"
-    known = [(_value(case, protocol, key), case) for case in results.scored]
-    ranked = sorted(
-        ((value, case) for value, case in known if value is not None),
-        key=lambda pair: pair[0] if higher else -pair[0],
-    )
-    return [case for _, case in ranked[:_WORST]]
-
-
-def _value(case: "CaseResult", protocol: str, key: str) -> float | None:
-    scores = case.scores[protocol]
-    return scores[key] if key in scores.keys() else None  # noqa: SIM118 (no mapping)
 
 
 def print_comparison(comparison: "Comparison") -> None:

@@ -1,7 +1,7 @@
 """A volume laid out for the generator: straight axes, [0, 1], the foreground's box, its slices."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -15,12 +15,11 @@ from i2igalip_cli.engine.sources import check_modality, judge_box
 from i2igalip_cli.volumes import Volume
 from i2igalip_cli.volumes.foreground import Box, find_box
 from i2igalip_cli.volumes.grid import MAX_SHEAR_DEGREES, resample, shear_degrees, straighten
-from i2igalip_cli.volumes.intensity import IntensityWindow, find_window
+from i2igalip_cli.volumes.intensity import UNIT, IntensityWindow, find_window
 from i2igalip_cli.volumes.slicing import view_slices
 from i2igalip_cli.volumes.volume import Array, freeze
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
-UNIT = IntensityWindow(low=0.0, high=1.0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,6 +65,12 @@ class LaidVolume:
         if plane in self.slices:
             return self.slices[plane]
         return lay_plane(self.straight, self.inner, self.box, plane, checkpoint)
+
+    def lay_result(self, result: Array, plane: Plane | None = None) -> PlaneSlices:
+        """A result (I, J, K) of the box, in [0, 1], as slices of a plane that it was made in."""
+        return replace(
+            self.slices[plane or self.first], source=self.view(result, plane), window=UNIT
+        )
 
     def translate(
         self, run: Callable[[Array], Array], step: int, tell: Callable[[int], None]

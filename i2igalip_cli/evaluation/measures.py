@@ -39,6 +39,13 @@ class Measure:
         """Its name within a protocol: "mae", or "mae[bone]" away from the main region."""
         return self.name if self.main else f"{self.name}[{self.region}]"
 
+    def describe_range(self) -> str:
+        """Its range for people, such as "0 to 1"; "" without one."""
+        if self.data_range is None:
+            return ""
+        low, high = self.data_range
+        return f"{low:g} to {high:g}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Score:

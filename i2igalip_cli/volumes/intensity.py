@@ -30,6 +30,9 @@ class IntensityWindow:
         return np.add(scaled, np.float32(self.low), out=scaled)
 
 
+UNIT = IntensityWindow(low=0.0, high=1.0)  # of what is in [0, 1] already
+
+
 def find_window(array: Array, domain: Domain | None, policy: IntensityPolicy) -> IntensityWindow:
     """The window of a volume: the domain's fixed one, or one from its own foreground.
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from i2igalip_cli.checkpoints import Checkpoint
 from i2igalip_cli.domains import Domain
+from i2igalip_cli.engine.cores import usable_cores
 from i2igalip_cli.errors import ConfigError
 from i2igalip_cli.volumes.volume import Array
 
@@ -62,9 +63,7 @@ def count_threads(threads: int | None) -> int:
         asked = os.environ.get(variable, "").split(",")[0]  # OpenMP's may name nested levels
         if asked.isdecimal() and int(asked) > 0:
             return int(asked)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return usable_cores()
 
 
 def refuse_device(checkpoint: Checkpoint, name: str, device: str | None) -> None:

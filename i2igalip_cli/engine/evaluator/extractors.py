@@ -3,13 +3,18 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from i2igalip_cli.errors import EvaluationError
 from i2igalip_cli.volumes.volume import Array
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 INCEPTION = "inception"
 _INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
@@ -55,16 +60,13 @@ def _open_encoder(name: str) -> Extractor:
 
     encoder = open_encoder(name)
 
-    def extract(slices: Array) -> Features:
-        found = []
-        with torch.no_grad():
-            for start in range(0, len(slices), _BATCH):
-                batch = torch.from_numpy(np.ascontiguousarray(slices[start : start + _BATCH]))
-                found.append(encoder(batch[:, None]).embedding.double().numpy())
-        return np.concatenate(found)
+    def look(slices: Array) -> "Tensor":
+        batch = torch.from_numpy(np.ascontiguousarray(slices))
+        embedding: Tensor = encoder(batch[:, None]).embedding
+        return embedding
 
     identity = f"image embedding of {name} ({encoder.fingerprint()[:12]})"
-    return Extractor(name=name, identity=identity, extract=extract)
+    return Extractor(name=name, identity=identity, extract=partial(_in_batches, look))
 
 
 def _open_inception() -> Extractor:
@@ -90,15 +92,23 @@ def _open_inception() -> Extractor:
         INCEPTION, [_INCEPTION_LAYER], feature_extractor_weights_path=str(weights)
     ).eval()
 
-    def extract(slices: Array) -> Features:
-        found = []
-        with torch.no_grad():
-            for start in range(0, len(slices), _BATCH):
-                grey = torch.from_numpy(np.round(255 * slices[start : start + _BATCH]))
-                colour = grey.to(torch.uint8)[:, None].expand(-1, 3, -1, -1)  # (N, 3, h, w)
-                (features,) = network(colour)
-                found.append(features.double().numpy())
-        return np.concatenate(found)
+    def look(slices: Array) -> "Tensor":
+        grey = torch.from_numpy(np.round(255 * slices)).to(torch.uint8)
+        features: Tensor
+        (features,) = network(grey[:, None].expand(-1, 3, -1, -1))  # (N, 3, h, w)
+        return features
 
     identity = f"torch-fidelity's Inception v3, layer {_INCEPTION_LAYER} ({_INCEPTION_FILE})"
-    return Extractor(name=INCEPTION, identity=identity, extract=extract)
+    return Extractor(name=INCEPTION, identity=identity, extract=partial(_in_batches, look))
+
+
+def _in_batches(look: Callable[[Array], "Tensor"], slices: Array) -> Features:
+    """Features of slices (N, h, w), of a batch at a time."""
+    import torch
+
+    with torch.no_grad():
+        found = [
+            look(slices[start : start + _BATCH]).double().numpy()
+            for start in range(0, len(slices), _BATCH)
+        ]
+    return np.concatenate(found)

@@ -5,7 +5,7 @@ refused.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -139,7 +139,7 @@ class Results:
 
     def keys(self, protocol: str) -> tuple[str, ...]:
         """Keys of the measures that any case has under a protocol, in the protocol's order."""
-        lists = [[s.measure.key for s in c.scores[protocol].scores] for c in self.scored]
+        lists = [c.scores[protocol].keys() for c in self.scored]
         return tuple(dict.fromkeys(key for keys in sorted(lists, key=len)[::-1] for key in keys))
 
     def measure(self, protocol: str, key: str) -> Measure:
@@ -180,7 +180,7 @@ class Results:
         self.measure(protocol, key)
         values: dict[str, list[float]] = defaultdict(list)
         for case in self.scored:
-            value = case.scores[protocol][key] if key in _keys(case, protocol) else None
+            value = case.scores[protocol].get(key)
             if value is not None and target in (None, case.target):
                 values[case.subject].append(value)
         return {subject: sum(found) / len(found) for subject, found in values.items()}
@@ -193,15 +193,18 @@ class Results:
             self._summaries[asked] = summarize(values) if values else None
         return self._summaries[asked]
 
+    def rank(self, protocol: str, key: str) -> list[tuple[float, CaseResult]]:
+        """The cases that have a measure of quality, with its value, from the worst on."""
+        sign = 1 if self.measure(protocol, key).better == "higher" else -1
+        known = [(case.scores[protocol].get(key), case) for case in self.scored]
+        found = [(value, case) for value, case in known if value is not None]
+        return sorted(found, key=lambda pair: sign * pair[0])
+
     def rows(self) -> list[dict[str, Any]]:
         """The long table: a row a number, and one for whatever has none."""
         from i2igalip_cli.engine.evaluator.long_table import to_rows
 
         return to_rows(self)
-
-
-def _keys(case: CaseResult, protocol: str) -> Sequence[str]:
-    return [score.measure.key for score in case.scores[protocol].scores]
 
 
 def describe_difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:

@@ -26,15 +26,6 @@ def check_table(path: Path, *, overwrite: bool = False) -> None:
         raise EvaluationError(f"{path}: a table ends in {', '.join(_WRITERS)}")
     if path.suffix.lower() == ".parquet":
         _import_parquet()
-    check_place(path, overwrite=overwrite)
-
-
-def check_place(path: Path, *, overwrite: bool = False) -> None:
-    """Refuse a file that can't be written.
-
-    Raises:
-        EvaluationError: A file in the way, or no such folder.
-    """
     if not path.parent.is_dir():
         raise EvaluationError(f"can't write {path}: no folder {path.parent}; make it first")
     if path.exists() and not overwrite:

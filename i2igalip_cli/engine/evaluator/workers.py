@@ -18,13 +18,6 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _WORTH_A_PROCESS = 4 * 2**20  # bytes of predictions: a process takes a second to start
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def score_pairs(
     pairs: Sequence[Pair],
     scoring: Scoring,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from i2igalip_cli.checkpoints import Checkpoint
 from i2igalip_cli.config import Plane
 from i2igalip_cli.domains import Domain
-from i2igalip_cli.engine.laying import UNIT, LaidVolume
+from i2igalip_cli.engine.laying import LaidVolume
 from i2igalip_cli.engine.planes import LEVELS, Levels
 from i2igalip_cli.engine.quality.captions import caption_fit
 from i2igalip_cli.engine.quality.embedding import embed_slices
@@ -143,5 +143,4 @@ def _choose(laid: LaidVolume) -> npt.NDArray[np.intp]:
 
 def _show(laid: LaidVolume, result: Array) -> Array:
     """The same slices of a result (I, J, K) of the box, (n, 1, H, W) in [0, 1]."""
-    made = replace(laid.slices[laid.first], source=laid.view(result), window=UNIT)
-    return made.read(_choose(laid))
+    return laid.lay_result(result).read(_choose(laid))

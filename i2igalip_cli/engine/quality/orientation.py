@@ -18,7 +18,7 @@ from i2igalip_cli.checkpoints import TrainingReference
 from i2igalip_cli.config import CropPolicy
 from i2igalip_cli.volumes import Volume
 from i2igalip_cli.volumes.foreground import find_box
-from i2igalip_cli.volumes.intensity import IntensityWindow
+from i2igalip_cli.volumes.intensity import UNIT
 from i2igalip_cli.volumes.volume import Array
 
 SIDE = 24  # voxels of a template along each axis
@@ -29,7 +29,6 @@ TURNS: tuple[Turn, ...] = tuple(
     for axes in itertools.permutations(range(3))
     for signs in itertools.product((1, -1), repeat=3)
 )
-_UNIT = IntensityWindow(low=0.0, high=1.0)
 _ENDS = (("L", "R"), ("P", "A"), ("I", "S"))
 _FLIPS = {1: "back to front", 2: "upside down"}
 
@@ -64,7 +63,7 @@ def shrink(unit: Volume, crop: CropPolicy) -> Array:
     Returns:
         (SIDE, SIDE, SIDE) float32 along the axes nearest to right, anterior, superior.
     """
-    box = find_box(unit, _UNIT, replace(crop, whole=False, margin_mm=0))
+    box = find_box(unit, UNIT, replace(crop, whole=False, margin_mm=0))
     small: npt.NDArray[Any] = nib.orientations.apply_orientation(
         unit.array[box], nib.orientations.io_orientation(unit.affine)
     )

@@ -1,7 +1,7 @@
 """The same generator again: mirrored, in other planes, and back to the source's domain."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from i2igalip_cli.checkpoints import Checkpoint
 from i2igalip_cli.config import Plane
 from i2igalip_cli.domains import Domain
 from i2igalip_cli.engine.backends import Backend
-from i2igalip_cli.engine.laying import UNIT, LaidVolume
+from i2igalip_cli.engine.laying import LaidVolume
 from i2igalip_cli.engine.planes import PlaneSlices
 from i2igalip_cli.volumes.volume import Array
 
@@ -57,13 +57,11 @@ class Variants:
 
     def cycled(self, result: Array, domain: Domain) -> Array:
         """A result (I, J, K) of the box translated back to the domain of its source."""
-        plane = self.laid.first
-        there = replace(self.laid.slices[plane], source=self.laid.view(result), window=UNIT)
 
         def run(slices: Array) -> Array:
             return self.backend(slices, self.target, domain)
 
-        return self._run(there, plane, run)
+        return self._run(self.laid.lay_result(result), self.laid.first, run)
 
     def _run(self, slices: PlaneSlices, plane: Plane, run: Callable[[Array], Array]) -> Array:
         size = tuple(part.stop - part.start for part in self.laid.box)

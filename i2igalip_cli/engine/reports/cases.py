@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from i2igalip_cli.config import IntensityPolicy
 from i2igalip_cli.engine.evaluator.reading import read_on_grid
 from i2igalip_cli.engine.evaluator.results import CaseResult
+from i2igalip_cli.evaluation.protocols import ProtocolSettings
+from i2igalip_cli.evaluation.protocols.scaling import Scaling
 from i2igalip_cli.evaluation.report.page import Figure
 from i2igalip_cli.evaluation.report.panels import draw_case, find_middle
 from i2igalip_cli.evaluation.report.shown import Shown
 from i2igalip_cli.volumes import Volume
-from i2igalip_cli.volumes.intensity import IntensityWindow, find_window
+from i2igalip_cli.volumes.intensity import UNIT, IntensityWindow
 from i2igalip_cli.volumes.volume import freeze
 
 _CT_WINDOW = IntensityWindow(low=-200.0, high=300.0)  # HU: soft tissue, with bone still told apart
@@ -59,7 +60,7 @@ def look_at(case: CaseResult, settings: Mapping[str, Any]) -> Look:
         largest = _CT_ERROR if is_ct else _ERROR_SHARE * (window.high - window.low)
     else:
         ours, theirs = _to_unit(prediction), _to_unit(truth)
-        window, unit = IntensityWindow(low=0.0, high=1.0), "of the range"
+        window, unit = UNIT, "of the range"
         largest = _ERROR_SHARE
     shown = {"prediction": ours, "truth": theirs}
     if case.source is not None:
@@ -71,10 +72,7 @@ def look_at(case: CaseResult, settings: Mapping[str, Any]) -> Look:
 
 def _to_unit(volume: Volume) -> Volume:
     """Scaled by its own percentile; an empty volume stays empty."""
-    if not volume.array.any():
-        return volume
-    window = find_window(volume.array, None, IntensityPolicy())
-    return volume.with_array(freeze(window.to_unit(volume.array)))
+    return volume.with_array(freeze(Scaling(ProtocolSettings()).scale_prediction(volume.array)))
 
 
 def _to_window(volume: Volume, window: IntensityWindow) -> Volume:

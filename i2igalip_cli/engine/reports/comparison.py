@@ -1,26 +1,22 @@
 """The page of two methods: by which measure which is better, and how surely."""
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from i2igalip_cli.engine.evaluator.comparison import (
     SIGNIFICANT,
     Comparison,
-    MeasureComparison,
     RegionAgreement,
 )
 from i2igalip_cli.engine.evaluator.results import Results
-from i2igalip_cli.engine.reports.writing import made_by, save_page
-from i2igalip_cli.evaluation.report.page import Block, Figure, Notice, Page, Section, Table
+from i2igalip_cli.engine.reports.distributions import PLOTTED, draw_panels, finite_values
+from i2igalip_cli.engine.reports.writing import write_page
+from i2igalip_cli.evaluation.report.page import Block, Figure, Notice, Section, Table
 from i2igalip_cli.evaluation.report.plots import (
     Agreement,
     Distribution,
     draw_agreement,
-    draw_distributions,
 )
-
-_PLOTTED = 12  # measures: what more there are stand in the table
 
 
 def write_comparison_report(
@@ -44,15 +40,15 @@ def write_comparison_report(
         Section(title="Means of regions", blocks=list(_regions(comparison, a, b))),
     ]
     hashes = ", ".join(f"{name} ({found})" for name, found in comparison.hashes.items())
-    page = Page(
+    write_page(
+        path,
         title=f"{comparison.a} against {comparison.b}",
         lead=f"{comparison.subjects} subjects of both, paired; protocols {hashes}. Wilcoxon's "
         "signed-rank test, p corrected by Holm for all measures of this page; a difference counts "
         f"as shown below {SIGNIFICANT:g}.",
-        sections=[section for section in sections if section.blocks],
-        foot=made_by(),
+        sections=sections,
+        overwrite=overwrite,
     )
-    save_page(page, path, overwrite=overwrite)
 
 
 def _notices(comparison: Comparison) -> Iterator[Block]:
@@ -90,33 +86,26 @@ def _table(comparison: Comparison) -> Iterator[Block]:
 
 
 def _plots(comparison: Comparison, a: Results, b: Results) -> Iterator[Block]:
-    panels = [_distribution(comparison, one, a, b) for one in comparison.measures[:_PLOTTED]]
-    if panels:
-        yield Figure(
-            image=draw_distributions(panels),
-            alt="Each measure of both methods over subjects; the figures stand in the table",
-            caption="A dot a subject; the box spans the quartiles, its line is the median.",
+    several = len({one.target for one in comparison.measures}) > 1
+    panels = [
+        Distribution(
+            title=f"{one.protocol} {one.key}" + (f", {one.target}" if several else ""),
+            unit=one.measure.unit,
+            groups={
+                name: finite_values(results, one.protocol, one.key, one.target)
+                for name, results in ((comparison.a, a), (comparison.b, b))
+            },
         )
-
-
-def _distribution(
-    comparison: Comparison, one: MeasureComparison, a: Results, b: Results
-) -> Distribution:
-    def finite(results: Results) -> Sequence[float]:
-        values = results.by_subject(one.protocol, one.key, one.target).values()
-        return [value for value in values if math.isfinite(value)]
-
-    several = len({found.target for found in comparison.measures}) > 1
-    return Distribution(
-        title=f"{one.protocol} {one.key}" + (f", {one.target}" if several else ""),
-        unit=one.measure.unit,
-        groups={comparison.a: finite(a), comparison.b: finite(b)},
+        for one in comparison.measures[:PLOTTED]
+    ]
+    yield from draw_panels(
+        panels, "Each measure of both methods over subjects; the figures stand in the table"
     )
 
 
 def _regions(comparison: Comparison, a: Results, b: Results) -> Iterator[Block]:
     panels = [_agreement(one, a if one.method == comparison.a else b) for one in comparison.regions]
-    drawn = [panel for panel in panels if panel is not None][:_PLOTTED]
+    drawn = [panel for panel in panels if panel is not None][:PLOTTED]
     if drawn:
         yield Figure(
             image=draw_agreement(drawn),

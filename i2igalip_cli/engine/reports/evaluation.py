@@ -1,32 +1,29 @@
 """The page of an evaluation: what was compared, statistics, every case, the worst and the best."""
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from i2igalip_cli.engine.evaluator.results import CaseResult, Results
 from i2igalip_cli.engine.reports.cases import draw, look_at, show
-from i2igalip_cli.engine.reports.writing import made_by, save_page
+from i2igalip_cli.engine.reports.distributions import PLOTTED, draw_panels, finite_values
+from i2igalip_cli.engine.reports.writing import write_page
 from i2igalip_cli.errors import GalipError
 from i2igalip_cli.evaluation.measures import Measure
 from i2igalip_cli.evaluation.report.page import (
     Block,
     Cell,
     Facts,
-    Figure,
     Notice,
-    Page,
     Section,
     Table,
     Text,
     Viewer,
 )
-from i2igalip_cli.evaluation.report.plots import Distribution, draw_distributions
+from i2igalip_cli.evaluation.report.plots import Distribution
 from i2igalip_cli.evaluation.report.viewer import ViewerCase
 
 _RANKED_BY = ("mae", "psnr")  # the first that a protocol has
 _WORST, _BEST = 3, 2  # cases that are shown
-_PLOTTED = 12  # measures: what more there are stand in the table
 
 
 def write_evaluation_report(results: Results, path: Path, *, overwrite: bool = False) -> None:
@@ -48,14 +45,14 @@ def write_evaluation_report(results: Results, path: Path, *, overwrite: bool = F
         Section(title="Every case", blocks=list(_cases(results))),
         Section(title="Protocols", blocks=list(_protocols(results))),
     ]
-    page = Page(
+    write_page(
+        path,
         title=f"Evaluation of {results.method}",
         lead=f"{count} predictions of {subjects} subjects against their references, by "
         f"{' and '.join(results.protocols)}. Statistics are over subjects, not over slices.",
-        sections=[section for section in sections if section.blocks],
-        foot=made_by(),
+        sections=sections,
+        overwrite=overwrite,
     )
-    save_page(page, path, overwrite=overwrite)
 
 
 def _notices(results: Results) -> Iterator[Block]:
@@ -137,15 +134,8 @@ def _names(results: Results, protocol: str, target: str, measure: Measure) -> li
         measure.name,
         measure.unit,
         f"{measure.dimensions}-D, {measure.region}",
-        _describe_range(measure),
+        measure.describe_range(),
     ]
-
-
-def _describe_range(measure: Measure) -> str:
-    if measure.data_range is None:
-        return ""
-    low, high = measure.data_range
-    return f"{low:g} to {high:g}"
 
 
 def _measures(results: Results) -> Iterator[tuple[str, str, Measure]]:
@@ -158,23 +148,20 @@ def _measures(results: Results) -> Iterator[tuple[str, str, Measure]]:
 
 def _plots(results: Results) -> Iterator[Block]:
     keys = {(protocol, m.key): m for protocol, _, m in _measures(results) if m.better != "neither"}
-    panels = []
-    for (protocol, key), measure in list(keys.items())[:_PLOTTED]:
-        groups = {
-            target or results.method: [
-                value
-                for value in results.by_subject(protocol, key, target).values()
-                if math.isfinite(value)
-            ]
-            for target in results.targets
-        }
-        panels.append(Distribution(title=f"{protocol} {key}", unit=measure.unit, groups=groups))
-    if any(values for panel in panels for values in panel.groups.values()):
-        yield Figure(
-            image=draw_distributions(panels),
-            alt="Distribution of each measure over subjects; the figures stand in the summary",
-            caption="A dot a subject; the box spans the quartiles, its line is the median.",
+    panels = [
+        Distribution(
+            title=f"{protocol} {key}",
+            unit=measure.unit,
+            groups={
+                target or results.method: finite_values(results, protocol, key, target)
+                for target in results.targets
+            },
         )
+        for (protocol, key), measure in list(keys.items())[:PLOTTED]
+    ]
+    yield from draw_panels(
+        panels, "Distribution of each measure over subjects; the figures stand in the summary"
+    )
 
 
 def _examples(results: Results) -> Iterator[Block]:
@@ -210,16 +197,8 @@ def _rank(results: Results) -> tuple[str, list[tuple[float, CaseResult]]] | None
         for key in (*_RANKED_BY, *known):
             if key not in known or results.measure(protocol, key).better == "neither":
                 continue
-            values = [(_value(case, protocol, key), case) for case in results.scored]
-            defined = [(value, case) for value, case in values if value is not None]
-            sign = 1 if results.measure(protocol, key).better == "higher" else -1
-            return f"{protocol} {key}", sorted(defined, key=lambda pair: sign * pair[0])
+            return f"{protocol} {key}", results.rank(protocol, key)
     return None
-
-
-def _value(case: CaseResult, protocol: str, key: str) -> float | None:
-    scores = case.scores[protocol]
-    return next((s.value for s in scores.scores if s.measure.key == key), None)
 
 
 def _cases(results: Results) -> Iterator[Block]:
@@ -229,7 +208,7 @@ def _cases(results: Results) -> Iterator[Block]:
             caption=f"{protocol}: every case, in the units of the summary",
             columns=["case", "subject", "target", *keys],
             rows=[
-                [c.case, c.subject, c.target, *(_value(c, protocol, key) for key in keys)]
+                [c.case, c.subject, c.target, *(c.scores[protocol].get(key) for key in keys)]
                 for c in results.scored
             ],
         )

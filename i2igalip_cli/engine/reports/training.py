@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from i2igalip_cli.engine.reports.writing import made_by, save_page
-from i2igalip_cli.evaluation.report.page import Block, Facts, Figure, Page, Section, Table
+from i2igalip_cli.engine.reports.writing import write_page
+from i2igalip_cli.evaluation.report.page import Block, Facts, Figure, Section, Table
 from i2igalip_cli.evaluation.report.plots import Curves, draw_curves
 
 NAME = "report.html"
@@ -41,13 +41,13 @@ def write_training_report(run: Path) -> Path:
         Section(title="Previews", blocks=list(_previews(run))),
         Section(title="Settings", blocks=list(_settings(run))),
     ]
-    page = Page(
+    write_page(
+        run / NAME,
         title=f"Training {run.resolve().name}",
         lead=f"As it stood after step {step}.",
-        sections=[section for section in sections if section.blocks],
-        foot=made_by(),
+        sections=sections,
+        overwrite=True,
     )
-    save_page(page, run / NAME, overwrite=True)
     return run / NAME
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from i2igalip_cli.engine.cohort import bids
 from i2igalip_cli.engine.evaluator.reading import read_on_grid
 from i2igalip_cli.engine.quality.maps import map_name
-from i2igalip_cli.engine.reports.writing import made_by, save_page
+from i2igalip_cli.engine.reports.writing import write_page
 from i2igalip_cli.errors import GalipError
 from i2igalip_cli.evaluation.report.page import (
     Block,
@@ -17,7 +17,6 @@ from i2igalip_cli.evaluation.report.page import (
     Facts,
     Figure,
     Notice,
-    Page,
     Section,
     Table,
     Text,
@@ -111,14 +110,14 @@ def write_translation_report(
         Section(title="Every translation", blocks=list(_table(done))),
         Section(title="Settings", blocks=[Facts(rows=list(_settings(done)))]),
     ]
-    page = Page(
+    write_page(
+        path,
         title=f"Translation of {len(done)} volume{'s' if len(done) != 1 else ''}",
         lead="Synthetic images: they show what a network made of the sources, not what a scanner "
         "would have measured.",
-        sections=[section for section in sections if section.blocks],
-        foot=made_by(),
+        sections=sections,
+        overwrite=overwrite,
     )
-    save_page(page, path, overwrite=overwrite)
 
 
 def _notices(records: Sequence[Record]) -> Iterator[Block]:

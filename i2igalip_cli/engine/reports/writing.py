@@ -1,11 +1,12 @@
 """Pages in files, and what all of them say of their making."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 import i2igalip_cli
 from i2igalip_cli.errors import VolumeError
-from i2igalip_cli.evaluation.report.page import Page
+from i2igalip_cli.evaluation.report.page import Page, Section
 from i2igalip_cli.evaluation.report.render import render
 from i2igalip_cli.volumes.files import whole_file
 
@@ -22,18 +23,28 @@ def check_page(path: Path, *, overwrite: bool) -> None:
         raise VolumeError(f"{path} exists; give another --report or --overwrite")
 
 
-def save_page(page: Page, path: Path, *, overwrite: bool) -> None:
+def write_page(
+    path: Path, title: str, lead: str, sections: Sequence[Section], *, overwrite: bool
+) -> None:
     """Write a page, whole or not at all.
+
+    Args:
+        path: A .html file.
+        title: Of the page.
+        lead: What it is, in one or two sentences.
+        sections: Those without anything in them are left out.
+        overwrite: Replace an existing file.
 
     Raises:
         VolumeError: The file exists (without `overwrite`), or its folder is absent or full.
     """
-    text = render(page)
+    told = [section for section in sections if section.blocks]
+    text = render(Page(title=title, lead=lead, sections=told, foot=_made_by()))
     with whole_file(path, ".html", overwrite=overwrite) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def made_by() -> str:
+def _made_by() -> str:
     """Program, version and time."""
     now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
     return (

@@ -148,6 +148,10 @@ class ProtocolScores:
         known = ", ".join(score.measure.key for score in self.scores)
         raise KeyError(f"{key}: protocol {self.protocol} has {known}")
 
+    def get(self, key: str) -> float | None:
+        """The value of a measure; None also where the protocol doesn't measure that."""
+        return next((s.value for s in self.scores if s.measure.key == key), None)
+
     def __contains__(self, key: object) -> bool:
         return key in self.keys()
 

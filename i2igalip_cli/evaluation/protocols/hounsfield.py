@@ -6,9 +6,8 @@ from i2igalip_cli.evaluation.measures import Measure, Score
 from i2igalip_cli.evaluation.protocols.base import Case
 from i2igalip_cli.evaluation.protocols.regions import (
     error_measures,
-    error_values,
     mean_measures,
-    mean_values,
+    region_values,
 )
 from i2igalip_cli.evaluation.tissues import TISSUES, outline_body, split_tissues
 
@@ -39,16 +38,7 @@ def hounsfield_scores(case: Case) -> Iterator[Score]:
         body = outline_body(reference, case.reference.affine)
     regions = {"body": body, **split_tissues(reference, body)}
     values = {
-        (name, region): value
-        for region, where in regions.items()
-        for name, value in zip(
-            ("mae", "mean_error", "mean", "reference_mean"),
-            (
-                *error_values(prediction, reference, where),
-                *mean_values(prediction, reference, where),
-            ),
-            strict=True,
-        )
+        region: region_values(prediction, reference, where) for region, where in regions.items()
     }
     for measure in hounsfield_measures(masked=case.mask is not None):
-        yield Score(measure=measure, value=values[measure.name, measure.region])
+        yield Score(measure=measure, value=values[measure.region][measure.name])

@@ -90,14 +90,17 @@ def error_measures(region: str, unit: str, what: str) -> tuple[Measure, ...]:
     )
 
 
-def error_values(
-    prediction: Array, reference: Array, where: BoolArray
-) -> tuple[float | None, float | None]:
-    """MAE and mean error within a region; None where it is empty."""
+def region_values(prediction: Array, reference: Array, where: BoolArray) -> dict[str, float | None]:
+    """Values of `error_measures` and `mean_measures` by name; None where the region is empty."""
     ours, theirs = mean_values(prediction, reference, where)
     if ours is None or theirs is None:
-        return None, None
-    return mean_absolute_error(prediction, reference, where), ours - theirs
+        return dict.fromkeys(("mae", "mean_error", "mean", "reference_mean"))
+    return {
+        "mae": mean_absolute_error(prediction, reference, where),
+        "mean_error": ours - theirs,
+        "mean": ours,
+        "reference_mean": theirs,
+    }
 
 
 def mean_values(

@@ -9,7 +9,7 @@ import numpy as np
 from i2igalip_cli.config import PLANES, Plane
 from i2igalip_cli.evaluation.report.shown import COLOURS, SIGNED, Shown
 from i2igalip_cli.volumes import Volume
-from i2igalip_cli.volumes.slicing import in_plane_spacing, view_slices
+from i2igalip_cli.volumes.slicing import in_plane_spacing, turn_box, view_slices
 from i2igalip_cli.volumes.volume import Array
 
 if TYPE_CHECKING:
@@ -119,12 +119,10 @@ def choose_slice(volume: Volume, plane: Plane, place_mm: Sequence[float]) -> Arr
         plane: Which.
         place_mm: RAS+ mm.
     """
-    # The slice's number is found by a volume of voxel numbers: whatever turns the one turns these.
     voxel = np.linalg.solve(volume.affine, [*place_mm, 1.0])[:3]
-    index = np.clip(np.rint(voxel), 0, np.array(volume.shape) - 1).astype(int)
-    mark = np.zeros(volume.shape, np.float32)
-    mark[tuple(index)] = 1
-    number = int(np.argmax(view_slices(mark, volume.affine, plane).any(axis=(1, 2))))
+    i, j, k = np.clip(np.rint(voxel), 0, np.array(volume.shape) - 1).astype(int)
+    one = slice(i, i + 1), slice(j, j + 1), slice(k, k + 1)
+    number = turn_box(one, volume.shape, volume.affine, plane)[0].start
     chosen: Array = view_slices(volume.array, volume.affine, plane)[number]
     return chosen
 
