@@ -1,6 +1,6 @@
 """What a translation makes of lesions: how much of their contrast survives, and what it invents.
 
-    python examples/lesion_audit.py [--weights NAME=FILE ...] [--direction T1:T2 ...]
+    python examples/lesion_audit.py [--weights NAME=RUN ...] [--direction T1:T2 ...]
                                     [--subjects 8] [--json FILE] [--picture FILE.png]
 
 Lesions of known contrast (`lesions.py`) are put into test subjects of `simulate_brains.py`, which
@@ -10,13 +10,14 @@ translations, with and without the lesions, differ by what the method made of th
 
 Survival is the contrast in the output over that in the true image of the target; after the cycle,
 there and back, over that in the source. A subject's lesions of one kind and size count as one;
-intervals are 95 % over subjects. Methods of the registry without a checkpoint are named.
+intervals are 95 % over subjects. Methods of the registry without a checkpoint are named, and so are
+checkpoints that haven't learned a direction, or the way back from it.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -40,6 +41,7 @@ from i2igalip_cli.volumes.slicing import view_slices
 LEAST_CONTRAST = 2.0  # % of the range: a truth with less has nothing that could survive
 RADII_MM = (2.0, 4.0, 6.0, 8.0)
 Audits = dict[tuple[str, str], dict[str, Audit]]  # by direction, then by method
+NO_WAY_BACK = "one way: no cycle"
 SHOWN = ("lesion", "fluid", "short T1 and T2")  # in the picture
 
 
@@ -72,11 +74,24 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def survival_table(audits: dict[str, Audit], missing: Sequence[str], made: str, true: str) -> str:
-    """Survival of every kind and size by every method, and what changes elsewhere."""
+def survival_table(
+    audits: dict[str, Audit], missing: Mapping[str, str], made: str, true: str
+) -> str:
+    """Survival of every kind and size by every method, and what changes elsewhere.
+
+    Args:
+        audits: By method.
+        missing: Why other methods have none.
+        made: Field of the contrast that a method made: "output" or "cycle".
+        true: Field of what it should be: "truth" or "source".
+    """
     rows = []
     radii = sorted({f.radius_mm for audit in audits.values() for f in audit.findings})
+    blank = [""] * (len(radii) + 3)
     for method, audit in audits.items():
+        if any(getattr(found, made) is None for found in audit.findings):
+            rows.append([method, NO_WAY_BACK, *blank])
+            continue
         for kind in dict.fromkeys(found.kind for found in audit.findings):
             of_kind = [found for found in audit.findings if found.kind == kind]
             far = np.mean([getattr(e, made) for e in audit.elsewhere if e.kind == kind])
@@ -92,7 +107,7 @@ def survival_table(audits: dict[str, Audit], missing: Sequence[str], made: str, 
                 for radius in radii
             ]
             rows.append([method, kind, source, f"{contrast['truth']:+.1f}", *cells, f"{far:.2f}"])
-    rows += [[method, "no checkpoint given", *[""] * (len(radii) + 3)] for method in missing]
+    rows += [[method, reason, *blank] for method, reason in missing.items()]
     sizes = [f"{radius:g} mm" for radius in radii]
     return table(["method", "kind", "in the source", "in the truth", *sizes, "elsewhere"], rows)
 
@@ -123,7 +138,7 @@ def control_table(audits: dict[str, Audit]) -> str:
     return table(["method", "radius", "places", "in the truth", "error", "largest error"], rows)
 
 
-def report(direction: tuple[str, str], audits: dict[str, Audit], missing: Sequence[str]) -> str:
+def report(direction: tuple[str, str], audits: dict[str, Audit], missing: Mapping[str, str]) -> str:
     """Everything about one direction, as Markdown."""
     source, target = direction
     subjects = {found.subject for audit in audits.values() for found in audit.findings}
@@ -151,6 +166,7 @@ def draw(path: Path, patient: Patient, direction: tuple[str, str], translate: Tr
     core = view_slices(patient.core(patient.spheres[0]), affine)  # the largest comes first
     place = int(core.sum(axis=(1, 2)).argmax())
     rows = []
+    back = "one way" if healthy.cycle is None else f"{direction[0]} again"
     for kind in (KINDS[name] for name in SHOWN):
         ill = view(patient, direction, kind, translate)
         arrays = [
@@ -159,20 +175,20 @@ def draw(path: Path, patient: Patient, direction: tuple[str, str], translate: Tr
             ill.output,
             50 + ill.truth - healthy.truth,
             50 + ill.output - healthy.output,
-            ill.cycle,
+            np.zeros_like(ill.output) if ill.cycle is None else ill.cycle,
         ]
         rows.append([view_slices(array, affine)[place] / 100 for array in arrays])
     source, target = direction
     made = f"{target} made"
-    titles = [source, f"true {target}", made, "true change", "change made", f"{source} again"]
+    titles = [source, f"true {target}", made, "true change", "change made", back]
     save_picture(draw_panel(rows, titles, SHOWN, scale=1.8), path)
 
 
 def read_weights(text: str) -> tuple[str, str | None]:
-    """NAME=FILE of the command line."""
+    """NAME=RUN of the command line."""
     name, found, file = text.partition("=")
     if not (name and found and file):
-        raise argparse.ArgumentTypeError(f"{text!r} isn't NAME=FILE")
+        raise argparse.ArgumentTypeError(f"{text!r} isn't NAME=RUN")
     return name, file
 
 
@@ -200,8 +216,9 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
         nargs="+",
         type=read_weights,
         default=[("galip", None)],
-        metavar="NAME=FILE",
-        help="checkpoints under the names they get in the tables; default the shipped one",
+        metavar="NAME=RUN",
+        help="run folders or checkpoints, each under the name it gets in the tables; default the "
+        "shipped one",
     )
     add("--direction", nargs="+", type=read_direction, default=[("T1", "T2")], metavar="T1:T2")
     add(
@@ -217,26 +234,49 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--subjects", type=int, default=8)
     add("--json", type=Path, help="also write every finding here")
     add("--picture", type=Path, help="draw the first subject here, by the first weights")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    names = [name for name, _ in options.weights]
+    if len(set(names)) < len(names):
+        parser.error(f"--weights: each name once, not {' '.join(names)}")
+    return options
 
 
 def audit(options: argparse.Namespace, anatomy: Anatomy, methods: dict[str, Translate]) -> Audits:
-    """Audit every method in every direction on every subject."""
+    """Audit every method in every direction that it knows, on every subject."""
     parts: dict[tuple[str, str], dict[str, list[Audit]]] = {
-        direction: {name: [] for name in methods} for direction in options.direction
+        direction: {name: [] for name, known in methods.items() if known.translates(*direction)}
+        for direction in options.direction
     }
     for number in range(options.subjects):
         seed = FIRST_SEED["test"] + number
         patient = Patient(anatomy, seed, options.radius, options.each)
         for direction, audits in parts.items():
-            for name, translate in methods.items():
-                found = audit_patient(patient, seed, direction, options.kind, translate)
-                audits[name].append(found)
+            for name, found in audits.items():
+                found.append(audit_patient(patient, seed, direction, options.kind, methods[name]))
         print(f"subject {number + 1}/{options.subjects}", file=sys.stderr, flush=True)
     return {
         direction: {name: Audit.join(found) for name, found in audits.items()}
         for direction, audits in parts.items()
     }
+
+
+def find_missing(
+    absent: Iterable[str],
+    methods: Iterable[str],
+    audits: dict[str, Audit],
+    direction: Sequence[str],
+) -> dict[str, str]:
+    """Why methods have no row in a direction.
+
+    Args:
+        absent: Methods of the registry without a checkpoint.
+        methods: Those with one.
+        audits: What there is.
+        direction: Source and target.
+    """
+    unlearned = f"doesn't translate {' to '.join(direction)}"
+    found = {name: unlearned for name in methods if name not in audits}
+    return {**found, **dict.fromkeys(absent, "no checkpoint given")}
 
 
 def write_json(audits: Audits, missing: Sequence[str], path: Path) -> None:
@@ -254,15 +294,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     checkpoints = {name: load_checkpoint(file) for name, file in options.weights}
     missing = sorted(set(METHODS) - {c.config.method for c in checkpoints.values()})
     methods = {name: CheckpointTranslation(checkpoint) for name, checkpoint in checkpoints.items()}
+    able = [one for one in methods.values() if one.translates(*options.direction[0])]
+    if options.picture is not None and not able:
+        sys.exit(f"--picture: no checkpoint translates {' to '.join(options.direction[0])}")
     anatomy = Anatomy()
     audits = audit(options, anatomy, methods)
     if options.json is not None:
         write_json(audits, missing, options.json)
     if options.picture is not None:
         patient = Patient(anatomy, FIRST_SEED["test"], options.radius, options.each)
-        draw(options.picture, patient, options.direction[0], next(iter(methods.values())))
+        draw(options.picture, patient, options.direction[0], able[0])
     for direction, by_method in audits.items():
-        print(report(direction, by_method, missing), end="\n\n")
+        absent = find_missing(missing, methods, by_method, direction)
+        print(report(direction, by_method, absent), end="\n\n")
 
 
 if __name__ == "__main__":

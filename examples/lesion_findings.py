@@ -14,8 +14,10 @@ from lesions import Kind, Patient
 
 from i2igalip_cli.checkpoints import Checkpoint
 from i2igalip_cli.config import IntensityPolicy
+from i2igalip_cli.engine.directions import find_direction
 from i2igalip_cli.engine.translation import TranslationOptions
 from i2igalip_cli.engine.translator import Translator
+from i2igalip_cli.errors import ConfigError
 from i2igalip_cli.volumes import Volume
 from i2igalip_cli.volumes.intensity import find_window
 
@@ -33,6 +35,9 @@ class Translate(Protocol):
 
     policy: IntensityPolicy
 
+    def translates(self, source: str, target: str) -> bool:
+        """Whether it has learned a direction."""
+
     def __call__(self, volume: Volume, source: str, target: str) -> Made:
         """Translate a volume from one contrast to another."""
 
@@ -44,6 +49,14 @@ class CheckpointTranslation:
         self.policy = checkpoint.policy
         self._checkpoint, self._options = checkpoint, options
         self._ready: dict[tuple[str, str], Translator] = {}
+
+    def translates(self, source: str, target: str) -> bool:
+        """Whether the checkpoint knows both contrasts and learned this direction."""
+        try:
+            find_direction(self._checkpoint, target, source)
+        except ConfigError:
+            return False
+        return True
 
     def __call__(self, volume: Volume, source: str, target: str) -> Made:
         """Translate a volume from one contrast to another."""
@@ -67,7 +80,7 @@ class Finding:
         seen: That within the range which the method sees: what is brighter is cut.
         truth: Contrast in the true image of the target.
         output: Contrast in the target that the method made.
-        cycle: Contrast in the source that it made of that again.
+        cycle: Contrast in the source that it made of that again; None where it knows no way back.
     """
 
     subject: int
@@ -77,17 +90,20 @@ class Finding:
     seen: float
     truth: float
     output: float
-    cycle: float
+    cycle: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Elsewhere:
-    """Mean absolute change far from all lesions of a kind, in percent of the range."""
+    """Mean absolute change far from all lesions of a kind, in percent of the range.
+
+    That after the cycle is None where a method knows no way back.
+    """
 
     subject: int
     kind: str
     output: float
-    cycle: float
+    cycle: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,18 +143,29 @@ class Audit:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scene:
-    """The four images of one state of a subject, (I, J, K), in percent of the range."""
+    """The images of one state of a subject, (I, J, K), in percent of the range.
+
+    There is none of the cycle where the method knows no way back.
+    """
 
     source: np.ndarray
     truth: np.ndarray
     output: np.ndarray
-    cycle: np.ndarray
+    cycle: np.ndarray | None
+
+    def difference(self, other: "Scene") -> dict[str, np.ndarray]:
+        """This minus another, by image."""
+        return {
+            name: image - getattr(other, name)
+            for name, image in vars(self).items()
+            if image is not None
+        }
 
 
 def view(
     patient: Patient, direction: tuple[str, str], kind: Kind | None, translate: Translate
 ) -> Scene:
-    """Image a subject in both contrasts and translate it there and back.
+    """Image a subject in both contrasts and translate it there and, where that is known, back.
 
     True images are measured by the healthy subject's range. What was made is measured by the range
     it was made in: a bright lesion moves that of its source, and with it the units of the output.
@@ -155,12 +182,15 @@ def view(
         healthy = patient.image(contrast).array
         true[contrast] = 100 * array / find_window(healthy, None, translate.policy).high
     made = translate(patient.image(source, kind), source, target)
-    back = translate(made.volume, target, source)
+    cycle = None
+    if translate.translates(target, source):
+        back = translate(made.volume, target, source)
+        cycle = 100 * back.volume.array / back.span
     return Scene(
         source=true[source],
         truth=true[target],
         output=100 * made.volume.array / made.span,
-        cycle=100 * back.volume.array / back.span,
+        cycle=cycle,
     )
 
 
@@ -182,17 +212,21 @@ def audit_patient(
     findings, elsewhere = [], []
     for kind in kinds:
         ill = view(patient, direction, kind, translate)
-        change = {name: getattr(ill, name) - getattr(healthy, name) for name in vars(ill)}
+        change = ill.difference(healthy)
         change["seen"] = np.clip(ill.source, 0, 100) - np.clip(healthy.source, 0, 100)
         for radius, places in cores.items():
             contrasts = {
                 name: float(np.mean([array[core].mean() for core in places]))
                 for name, array in change.items()
             }
+            contrasts.setdefault("cycle", None)
             found = Finding(subject=seed, kind=kind.name, radius_mm=radius, **contrasts)
             findings.append(found)
-        moved = {n: float(np.abs(change[n][far]).mean()) for n in ("output", "cycle")}
-        elsewhere.append(Elsewhere(subject=seed, kind=kind.name, **moved))
+        output, cycle = (
+            float(np.abs(change[name][far]).mean()) if name in change else None
+            for name in ("output", "cycle")
+        )
+        elsewhere.append(Elsewhere(subject=seed, kind=kind.name, output=output, cycle=cycle))
     return Audit(
         findings=tuple(findings),
         elsewhere=tuple(elsewhere),

@@ -16,7 +16,7 @@ import numpy as np
 
 from i2igalip_cli import hub, load_checkpoint
 from i2igalip_cli.checkpoints import FILE_NAME, Checkpoint, save_checkpoint
-from i2igalip_cli.config import TrainConfig
+from i2igalip_cli.config import GalipConfig
 from i2igalip_cli.engine.backends.onnx_model import key_of, make_graph, shipped_folder
 from i2igalip_cli.networks.unet import Generator
 
@@ -36,7 +36,7 @@ def ship_checkpoint(run: str, name: str) -> Path:
 
 def paper_checkpoint(like: Checkpoint) -> Checkpoint:
     """A checkpoint of the paper's sizes; a graph asks for no trained weights."""
-    config = TrainConfig()
+    config = GalipConfig()
     state = Generator(config.generator).state_dict()
     return replace(
         like,

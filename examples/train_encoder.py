@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from scipy import ndimage
 from skimage.exposure import match_histograms
 
-from i2igalip_cli.config import TrainConfig
+from i2igalip_cli.config import GalipConfig
 from i2igalip_cli.domains import Domain
 from i2igalip_cli.engine.augmentation import augment
 from i2igalip_cli.engine.dataset import SliceDataset
@@ -44,7 +44,7 @@ MODEL = {
 }
 PREPROCESSING = {"mean": [0.2, 0.2, 0.2], "std": [0.3, 0.3, 0.3], "interpolation": "bicubic"}
 # What the generator's training shows the encoder: other scales, and windows of slices.
-AUGMENTATION = TrainConfig(mirror=True, zoom=2.5)
+AUGMENTATION = GalipConfig(mirror=True, zoom=2.5)
 LEVELS = ("at the level of the cerebellum", "at the level of the ventricles", "near the vertex")
 QUALITIES = ("", "blurred", "noisy", "counterfeit")
 SHARES = (0.45, 0.12, 0.13, 0.3)

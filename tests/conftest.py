@@ -21,10 +21,12 @@ import pytest
 
 from i2igalip_cli.checkpoints import Checkpoint, save_checkpoint
 from i2igalip_cli.config import (
+    CONFIGS,
     CropPolicy,
     GeneratorConfig,
     HeadConfig,
     IntensityPolicy,
+    TimedUnetConfig,
     TrainConfig,
 )
 from i2igalip_cli.domains import DOMAINS
@@ -40,6 +42,57 @@ TINY_GENERATOR = GeneratorConfig(
     embedding=8,
     norm_groups=4,
 )
+TINY_TIMED_UNET = TimedUnetConfig(
+    width=8,
+    multipliers=(1, 2),
+    residual_blocks=1,
+    attention_reductions=(2,),
+    head_width=8,
+    norm_groups=4,
+)
+# Sizes at which each method of the registry is tested: slices of 32 x 24 are enough for them.
+TINY_SIZES = {
+    "galip": {
+        "generator": TINY_GENERATOR,
+        "heads": HeadConfig(blocks=(1, 4), kernel=3, projection=8),
+    },
+    "cyclegan": {"width": 8, "blocks": 1, "discriminator_width": 8, "pool": 3},
+    "egsde": {
+        "score": TINY_TIMED_UNET,
+        "classifier": TINY_TIMED_UNET,
+        "steps_back": 4,
+        "low_pass": 8,
+    },
+    "syndiff": {
+        "width": 8,
+        "multipliers": (1, 2),
+        "residual_blocks": 1,
+        "attention_reductions": (2,),
+        "latent": 5,
+        "style": 8,
+        "translator_width": 8,
+        "translator_blocks": 1,
+        "discriminator_width": 8,
+        "noisy_width": 4,
+        "noisy_levels": 4,
+        "penalty_every": 3,
+    },
+    "ugatit": {
+        "light": True,
+        "width": 8,
+        "blocks": 1,
+        "discriminator_width": 8,
+        "global_layers": 4,
+        "local_layers": 3,
+    },
+    "unit": {
+        "width": 8,
+        "blocks": 1,
+        "discriminator_width": 8,
+        "discriminator_levels": 2,
+        "scales": 2,
+    },
+}
 OBLIQUE = np.array([[1.9, 0.2, 0, -20], [-0.2, 1.9, 0.1, -25], [0, -0.1, 3.0, -15], [0, 0, 0, 1.0]])
 DERIVATION = Derivation(
     source="T1",
@@ -91,6 +144,23 @@ def dataset(raw: Path, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("prepared") / "dataset"
     prepare(raw, out)
     return out
+
+
+WIDE = (36, 40, 3)  # large enough for the tiny discriminators of every method
+
+
+@pytest.fixture(scope="session")
+def wide_dataset(tmp_path_factory) -> Path:
+    """A prepared dataset of three domains whose slices every tiny method can learn from."""
+    from i2igalip_cli.engine.prepare import prepare
+
+    folder = tmp_path_factory.mktemp("wide")
+    for subject in range(4):
+        for contrast in LEVELS:
+            name = f"sub-{subject}_{contrast}.nii.gz"
+            write_head(folder / "raw" / name, contrast, subject, shape=WIDE)
+    prepare(folder / "raw", folder / "dataset")
+    return folder / "dataset"
 
 
 @pytest.fixture(scope="session")
@@ -174,17 +244,16 @@ def biomedclip_folder(tmp_path_factory) -> Path:
     return folder
 
 
-def tiny_config(encoder: Path | str = "demo", **changes) -> TrainConfig:
+def tiny_config(encoder: Path | str = "demo", method: str = "galip", **changes) -> TrainConfig:
     settings = {
         "encoder": str(encoder),
-        "generator": TINY_GENERATOR,
-        "heads": HeadConfig(blocks=(1, 4), kernel=3, projection=8),
+        **TINY_SIZES[method],
         "steps": 4,
         "batch": 2,
         "preview_every": 2,
         "save_every": 2,
     }
-    return TrainConfig(**{**settings, **changes})
+    return CONFIGS[method](**{**settings, **changes})
 
 
 def flatten(value, name: str = ""):

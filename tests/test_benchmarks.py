@@ -103,12 +103,14 @@ def translation(tmp_path_factory) -> dict:
     return measure_translation(tmp_path_factory.mktemp("translation"), "speed", "linear")
 
 
+@pytest.mark.slow
 def test_ours_is_the_literal_loop(translation) -> None:
     found = translation["speed"]
     assert found["literal_difference"] <= 1e-4
     assert found["literal"]["timed_slices"] == found["shape"][2]
 
 
+@pytest.mark.slow
 def test_figures_of_translation_fit_together(translation) -> None:
     found = translation["speed"]
     steps = {row["step"]: row for row in found["steps"]}
@@ -128,6 +130,7 @@ def test_figures_of_translation_fit_together(translation) -> None:
     assert default["bound_seconds"] < default["seconds"]
 
 
+@pytest.mark.slow
 def test_time_a_slice_is_told_for_each_length(translation) -> None:
     found = translation["linear"]
     times = found["slice_seconds"].values()

@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 
 from i2igalip_cli.config import (
+    CONFIGS,
+    GalipConfig,
     GeneratorConfig,
-    TrainConfig,
     from_dict,
     load_prepare_config,
     load_train_config,
+    make_train_config,
     to_dict,
 )
 from i2igalip_cli.errors import ConfigError
@@ -18,15 +20,40 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 def test_a_configuration_survives_json() -> None:
-    config = TrainConfig(
+    config = GalipConfig(
         batch=3, generator=GeneratorConfig(width=64, multipliers=(1, 2), attention_reductions=(2,))
     )
-    assert from_dict(TrainConfig, json.loads(json.dumps(to_dict(config)))) == config
+    assert from_dict(GalipConfig, json.loads(json.dumps(to_dict(config)))) == config
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_methods_settings_survive_json(name: str) -> None:
+    config = make_train_config({"method": name, "batch": 3, "seed": 7})
+    assert type(config) is CONFIGS[name]
+    again = make_train_config(json.loads(json.dumps(to_dict(config))))
+    assert again == config
+
+
+def test_an_unknown_method_and_a_foreign_setting_are_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match=r"unknown method 'pix2pix': known are galip, cyclegan"):
+        make_train_config({"method": "pix2pix"})
+    with pytest.raises(ConfigError, match="CycleGanConfig has no setting heads"):
+        make_train_config({"method": "cyclegan", "heads": {"kernel": 3}})
+    with pytest.raises(ConfigError, match="these are the settings of galip"):
+        GalipConfig(method="cyclegan")
+
+
+@pytest.mark.parametrize("name", [n for n in CONFIGS if CONFIGS[n].two_domains])
+def test_methods_of_two_domains_refuse_another_number(name: str) -> None:
+    with pytest.raises(ConfigError, match="translates between two"):
+        CONFIGS[name](domains=("T1", "T2", "PD"))
+    with pytest.raises(ConfigError, match="distinct_domains"):
+        CONFIGS[name](distinct_domains=False)
 
 
 def test_all_faults_are_reported_together() -> None:
     with pytest.raises(ConfigError, match=r"epochs = 0.*batch = -1.*precision = 'half'"):
-        TrainConfig(epochs=0, batch=-1, precision="half")
+        GalipConfig(epochs=0, batch=-1, precision="half")
 
 
 @pytest.mark.parametrize(
@@ -98,7 +125,7 @@ def test_changes_lie_over_the_file(tmp_path: Path) -> None:
     assert (config.batch, config.weights.cycle, config.weights.cls) == (3, 5, 0)
     assert config.heads.blocks == (8, 11)
     assert (config.encoder, config.precision) == ("demo", "bfloat16")
-    assert load_train_config() == TrainConfig()
+    assert load_train_config() == GalipConfig()
     assert load_train_config(None, ["start=./runs/a b.safetensors"]).start.endswith(
         "a b.safetensors"
     )

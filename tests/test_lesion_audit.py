@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import nibabel as nib
 import numpy as np
 import pytest
-from conftest import make_checkpoint
+from conftest import make_checkpoint, tiny_config
 from scipy import ndimage
 
 from i2igalip_cli import GalipError
@@ -146,6 +146,9 @@ class Perfect:
                     self._known[(array * np.float32(unit)).tobytes()] = state, unit
         self._patient, self._forgets = patient, forgets
 
+    def translates(self, source: str, target: str) -> bool:
+        return True
+
     def __call__(self, volume: Volume, source: str, target: str):
         from lesion_findings import Made
 
@@ -191,6 +194,9 @@ def test_half_of_the_source_has_half_of_its_contrast_and_noise_moves_what_is_els
         def __init__(self) -> None:
             self.calls = 0
 
+        def translates(self, source: str, target: str) -> bool:
+            return True
+
         def __call__(self, volume, source, target):
             self.calls += 1
             span = find_window(patient.image("T1").array, None, self.policy).high
@@ -205,6 +211,26 @@ def test_half_of_the_source_has_half_of_its_contrast_and_noise_moves_what_is_els
         assert found.cycle == pytest.approx(found.source / 4 + 0.5, abs=1e-3)
     assert audit.elsewhere[0].output == pytest.approx(1, abs=1e-3)
     assert audit.elsewhere[0].cycle == pytest.approx(0.5, abs=1e-3)
+
+
+def test_where_no_way_back_is_known_there_is_no_cycle(modules, patient) -> None:
+    class OneWay(Perfect):
+        def translates(self, source: str, target: str) -> bool:
+            return (source, target) == ("T1", "T2")
+
+        def __call__(self, volume, source: str, target: str):
+            assert self.translates(source, target), "asked for what it hasn't learned"
+            return super().__call__(volume, source, target)
+
+    kind = modules.lesions.KINDS["lesion"]
+    method = OneWay(patient, kind)
+    audit = modules.findings.audit_patient(patient, SEED, ("T1", "T2"), [kind], method)
+    assert all(found.cycle is None for found in (*audit.findings, *audit.elsewhere))
+    assert all(found.output == pytest.approx(found.truth, rel=1e-4) for found in audit.findings)
+    made = modules.audit.survival_table({"cut": audit}, {}, "output", "truth")
+    back = modules.audit.survival_table({"cut": audit}, {}, "cycle", "source")
+    assert made.splitlines()[2].startswith("| cut | lesion |")
+    assert back.splitlines()[2] == "| cut | one way: no cycle |  |  |  |  |  |"
 
 
 def finding(modules, subject: int, truth: float, output: float):
@@ -272,6 +298,45 @@ def test_the_tables_name_every_method_of_the_registry(
     assert files[1].stat().st_size > 1000
 
 
+def test_run_folders_have_rows_as_far_as_their_domains_go(
+    modules, anatomy, tmp_path, capsys, monkeypatch
+) -> None:
+    """Of three runs of two domains: both ways, one way, and one that doesn't know the source."""
+    for name, method, domains in (
+        ("both", "cyclegan", ("T1", "T2")),
+        ("one", "cut", ("T1", "T2")),
+        ("other", "cyclegan", ("PD", "T2")),
+    ):
+        (tmp_path / name).mkdir()
+        save_checkpoint(two_domains(method, domains), tmp_path / name / "checkpoint.safetensors")
+    monkeypatch.setattr(modules.audit, "Anatomy", lambda: anatomy)
+    weights = [f"{name}={tmp_path / name}" for name in ("both", "one", "other")]
+    arguments = ["--subjects", "1", "--radius", "3", "--each", "1", "--kind", "lesion"]
+    modules.audit.main(["--weights", *weights, *arguments])
+    printed = capsys.readouterr().out
+    assert printed.count("| both | lesion |") == 2
+    assert printed.count("| one | lesion |") == 1
+    assert printed.count("| one | one way: no cycle |") == 1
+    assert printed.count("| other | doesn't translate T1 to T2 |") == 2
+    assert printed.count("| galip | no checkpoint given |") == 2
+    assert "| cut | no checkpoint given |" not in printed
+
+
+def two_domains(method: str, domains: tuple[str, str]):
+    """A checkpoint of a method with the random networks that training begins with."""
+    import torch
+
+    from i2igalip_cli.domains import DOMAINS
+    from i2igalip_cli.methods import METHODS
+
+    known = tuple(DOMAINS[name] for name in domains)
+    config = tiny_config(method=method, domains=domains)
+    captions = torch.nn.functional.normalize(torch.eye(2, 16) + 0.1, dim=1)
+    networks = METHODS[method](config, known, captions).exported
+    tensors = {name: tensor.numpy() for name, tensor in networks.state_dict().items()}
+    return make_checkpoint(config=config, domains=known, captions=captions.numpy(), tensors=tensors)
+
+
 @pytest.mark.parametrize(
     ("option", "value"), [("--weights", "galip"), ("--direction", "T1:T1"), ("--kind", "tumour")]
 )
@@ -280,3 +345,10 @@ def test_what_the_command_line_gets_wrong_is_told(modules, capsys, option, value
         modules.audit.main([option, value])
     assert stop.value.code == 2
     assert value in capsys.readouterr().err
+
+
+def test_two_checkpoints_of_one_name_are_refused(modules, capsys) -> None:
+    with pytest.raises(SystemExit) as stop:
+        modules.audit.main(["--weights", "cut=one", "cut=two"])
+    assert stop.value.code == 2
+    assert "each name once" in capsys.readouterr().err

@@ -2,7 +2,8 @@
 
     python examples/benchmarks/train_step.py [--size 256] [--batch 2] [--tiny] [--json]
 
-All rows take the same step: same weights, same batch, float32 but for the last row. The encoder
+All rows take the same step: same weights, same batch, float32 but for the last row, which only
+processors with bfloat16 of their own have (others take minutes for it). The encoder
 has BiomedCLIP's sizes (timm ViT-B/16, BERT-base, 256 caption tokens, embedding 512) and random
 weights, so nothing is fetched. Each row has a process of its own. Its first step gives losses,
 gradients and the work (FLOP of matrix products and convolutions); of the steps after it the fastest
@@ -28,7 +29,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 from transformers import BertConfig
 
-from i2igalip_cli.config import GeneratorConfig, HeadConfig, TrainConfig
+from i2igalip_cli.config import GalipConfig, GeneratorConfig, HeadConfig
 from i2igalip_cli.domains import DOMAINS
 from i2igalip_cli.engine.memory import keep_freed_memory
 from i2igalip_cli.methods import UnpairedBatch
@@ -123,7 +124,7 @@ def build(sizes: Sizes, folder: Path, changes: dict[str, object]) -> tuple[Galip
     """The method and a batch, the same in every process; changes are of the configuration."""
     encoder = build_encoder(sizes, folder)
     captions = encoder.encode_captions([domain.caption for domain in DOMAINS_OF_IXI])
-    config = TrainConfig(generator=sizes.generator, heads=sizes.heads, batch=sizes.batch, **changes)
+    config = GalipConfig(generator=sizes.generator, heads=sizes.heads, batch=sizes.batch, **changes)
     method = Galip(config, DOMAINS_OF_IXI, captions, None, encoder)
     with torch.no_grad():
         # New convolutions have the gain 0.02, so that norms blow up the rounding of what is all but
@@ -136,7 +137,10 @@ def build(sizes: Sizes, folder: Path, changes: dict[str, object]) -> tuple[Galip
     first, second = (torch.rand(shape, generator=draw) for _ in range(2))
     numbers = torch.arange(sizes.batch)
     none = torch.zeros(sizes.batch, dtype=torch.bool)
-    batch = UnpairedBatch(first, numbers % 3, second, (numbers + 1) % 3, first, none, second, none)
+    domains = numbers % 3, (numbers + 1) % 3
+    batch = UnpairedBatch(
+        first, domains[0], second, domains[1], first, none, second, none, seeds=numbers
+    )
     return method, batch
 
 
@@ -252,13 +256,20 @@ def largest_difference(one: dict[str, Tensor], two: dict[str, Tensor]) -> tuple[
     )
 
 
+def _rows() -> list[str]:
+    """The rows whose arithmetic this processor has."""
+    if torch.cpu._is_avx512_bf16_supported():
+        return list(ROWS)
+    return [row for row, changes in ROWS.items() if changes.get("precision") != "bfloat16"]
+
+
 def compare(sizes: Sizes, repeats: int) -> dict[str, object]:
     """Measure every row, and each against the literal one."""
     rate = matrix_rate(torch.get_num_threads(), repeats=5)
     report: dict[str, object] = {"multiply_gflops": rate / 1e9, "rows": {}}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for row in ROWS:
+        for row in _rows():
             with multiprocessing.get_context("spawn").Pool(1) as alone:
                 found = alone.apply(measure, (row, sizes, folder, repeats))
             gradients = torch.load(folder / f"{row}.pt")

@@ -11,7 +11,7 @@ from nilearn import datasets
 from transformers import BertConfig, BertModel
 
 from i2igalip_cli.checkpoints import FILE_NAME, Checkpoint, load_checkpoint, save_checkpoint
-from i2igalip_cli.config import CropPolicy, GeneratorConfig, IntensityPolicy, TrainConfig
+from i2igalip_cli.config import CropPolicy, GalipConfig, GeneratorConfig, IntensityPolicy
 from i2igalip_cli.domains import DOMAINS, Domain
 from i2igalip_cli.networks.unet import Generator
 from i2igalip_cli.volumes import Volume, save_volume
@@ -149,7 +149,7 @@ def save_random_checkpoint(
     folder.mkdir()
     config = replace(config, domains=len(domains))
     checkpoint = Checkpoint(
-        config=TrainConfig(generator=config),
+        config=GalipConfig(generator=config),
         domains=domains,
         captions=captions,
         policy=IntensityPolicy(),

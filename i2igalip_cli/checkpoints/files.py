@@ -24,7 +24,7 @@ from i2igalip_cli.checkpoints.checkpoint import (
     with_text,
 )
 from i2igalip_cli.checkpoints.reference import TrainingReference
-from i2igalip_cli.config import CropPolicy, IntensityPolicy, TrainConfig, from_dict
+from i2igalip_cli.config import CropPolicy, IntensityPolicy, from_dict, make_train_config
 from i2igalip_cli.domains import Domain
 from i2igalip_cli.errors import CheckpointError, ConfigError
 
@@ -223,7 +223,7 @@ def _rebuild(
         raise CheckpointError(f"{path}: its tensors don't fit its SHA-256; fetch it again")
     calibration = record["calibration"]
     return Checkpoint(
-        config=from_dict(TrainConfig, record["config"]),
+        config=make_train_config(record["config"]),
         domains=tuple(from_dict(Domain, row) for row in record["domains"]),
         captions=tensors.pop(CAPTIONS),
         tokens=tensors.pop(TOKENS, None),

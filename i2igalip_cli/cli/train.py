@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from i2igalip_cli.cli.console import plain, progress, say, warn
+from i2igalip_cli.config import CONFIGS
 
 if TYPE_CHECKING:
     from i2igalip_cli.engine.rehearsal import Forecast
@@ -15,8 +16,24 @@ if TYPE_CHECKING:
 def train(
     dataset: Annotated[Path, typer.Argument(help="A prepared dataset.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the run; resumed if it holds one.")],
+    method: Annotated[
+        str | None,
+        typer.Option(help=f"One of {', '.join(CONFIGS)}; default the settings', else galip."),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--from", metavar="DOMAIN", help="Train this domain and --to alone."),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DOMAIN",
+            help="The other one. cut and egsde translate from the first to this only, the others "
+            "both ways; galip takes all domains of the dataset without them.",
+        ),
+    ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="TOML settings; without it the paper's.")
+        Path | None, typer.Option(help="TOML settings; without it those of the papers.")
     ] = None,
     change: Annotated[
         list[str] | None,
@@ -30,8 +47,9 @@ def train(
     encoder: Annotated[
         str | None,
         typer.Option(
-            help="biomedclip (the paper's, the default), demo (shipped), an open_clip folder, or "
-            "an open_clip name such as ViT-B-16:laion2b_s34b_b88k."
+            help="biomedclip (the paper's, galip's default), demo (shipped, the others': it only "
+            "judges their translations), an open_clip folder, or an open_clip name such as "
+            "ViT-B-16:laion2b_s34b_b88k."
         ),
     ] = None,
     weights: Annotated[
@@ -44,14 +62,13 @@ def train(
     ] = None,
     caption: Annotated[
         list[str] | None,
-        typer.Option(help="DOMAIN='TEXT', repeated: what a domain of the dataset is called."),
-    ] = None,
-    single: Annotated[
-        tuple[str, str] | None,
-        typer.Option(metavar="DOMAIN DOMAIN", help="Train these two alone (I2I-Galip-S)."),
+        typer.Option(
+            help="DOMAIN='TEXT', repeated: what a domain of the dataset is called. Methods that "
+            "read no captions keep it for --qc."
+        ),
     ] = None,
     paired: Annotated[
-        float | None, typer.Option(help="Weight of the loss on registered pairs, e.g. 10.")
+        float | None, typer.Option(help="Weight of galip's loss on registered pairs, e.g. 10.")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Length in steps, over the settings'.")] = None,
     seed: Annotated[int | None, typer.Option(help="Over the settings'.")] = None,
@@ -64,21 +81,24 @@ def train(
     """
     from dataclasses import replace
 
-    from i2igalip_cli.config import load_train_config, parse_assignments
+    from i2igalip_cli.config import GalipConfig, load_train_config, parse_assignments
     from i2igalip_cli.engine.memory import keep_freed_memory
     from i2igalip_cli.engine.parallel import join_processes
     from i2igalip_cli.engine.trainer import Trainer
 
     keep_freed_memory()
-    settings = load_train_config(config, change or ())
+    settings = load_train_config(config, change or (), method)
+    if paired is not None:
+        if not isinstance(settings, GalipConfig):
+            raise typer.BadParameter(f"--paired is galip's: {settings.method} has no such loss")
+        settings = replace(settings, weights=replace(settings.weights, paired=paired))
     given = {
         "encoder": encoder,
         "start": start,
         "steps": steps,
         "seed": seed,
-        "domains": single,
+        "domains": _two_domains(source, to),
         "captions": parse_assignments("--caption", caption) if caption else None,
-        "weights": None if paired is None else replace(settings.weights, paired=paired),
     }
     settings = replace(settings, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]  # types by name
     with join_processes(device) as (processes, own_device), progress("training") as advance:
@@ -105,6 +125,15 @@ def train(
         checkpoint = trainer.run(show)
         if processes.writes:
             typer.echo(f"checkpoint: {checkpoint}")
+
+
+def _two_domains(source: str | None, to: str | None) -> tuple[str, str] | None:
+    """The domains that `--from` and `--to` name; None without them."""
+    if source is None and to is None:
+        return None
+    if source is None or to is None:
+        raise typer.BadParameter("--from and --to name two domains together")
+    return source, to
 
 
 def _silent(text: str) -> None:

@@ -16,17 +16,32 @@ from i2igalip_cli.config.files import (
     from_dict,
     load_prepare_config,
     load_train_config,
+    make_train_config,
     parse_assignments,
     to_dict,
 )
-from i2igalip_cli.config.networks import GeneratorConfig, HeadConfig, LossWeights
-from i2igalip_cli.config.training import CaptionContext, Precision, TrainConfig
+from i2igalip_cli.config.methods import CONFIGS
+from i2igalip_cli.config.methods.cyclegan import CycleGanConfig
+from i2igalip_cli.config.methods.egsde import EgsdeConfig, EnergyWeights, TimedUnetConfig
+from i2igalip_cli.config.methods.galip import CaptionContext, GalipConfig, LossWeights
+from i2igalip_cli.config.methods.syndiff import SynDiffConfig
+from i2igalip_cli.config.methods.two_domains import AdversarialConfig, TwoDomainConfig
+from i2igalip_cli.config.methods.ugatit import UgatitConfig
+from i2igalip_cli.config.methods.unit import UnitConfig
+from i2igalip_cli.config.networks import GeneratorConfig, HeadConfig
+from i2igalip_cli.config.training import Precision, TrainConfig
 
 __all__ = [
     "ALL_PLANES",
+    "CONFIGS",
     "PLANES",
+    "AdversarialConfig",
     "CaptionContext",
     "CropPolicy",
+    "CycleGanConfig",
+    "EgsdeConfig",
+    "EnergyWeights",
+    "GalipConfig",
     "GeneratorConfig",
     "HeadConfig",
     "IntensityPolicy",
@@ -34,10 +49,16 @@ __all__ = [
     "Plane",
     "Precision",
     "PrepareConfig",
+    "SynDiffConfig",
+    "TimedUnetConfig",
     "TrainConfig",
+    "TwoDomainConfig",
+    "UgatitConfig",
+    "UnitConfig",
     "from_dict",
     "load_prepare_config",
     "load_train_config",
+    "make_train_config",
     "parse_assignments",
     "to_dict",
 ]

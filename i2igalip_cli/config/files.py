@@ -10,10 +10,12 @@ from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from i2igalip_cli.config.data import PrepareConfig
+from i2igalip_cli.config.methods import CONFIGS
 from i2igalip_cli.config.training import TrainConfig
 from i2igalip_cli.errors import ConfigError
 
 _Config = TypeVar("_Config")
+DEFAULT_METHOD = "galip"
 
 
 def parse_assignments(option: str, texts: Sequence[str]) -> dict[str, str]:
@@ -91,13 +93,32 @@ def _fits(hint: Any, value: object) -> bool:  # noqa: ANN401 (annotations have n
     return not isinstance(origin or hint, type) or isinstance(value, origin or hint)
 
 
-def load_train_config(path: Path | None = None, changes: Sequence[str] = ()) -> TrainConfig:
+def make_train_config(values: Mapping[str, Any]) -> TrainConfig:
+    """Build the settings of the method that they name.
+
+    Args:
+        values: Settings by name; absent ones keep the method's default, and an absent method is
+            I2I-Galip.
+
+    Raises:
+        ConfigError: An unknown method or setting, or a value out of range.
+    """
+    method = values.get("method", DEFAULT_METHOD)
+    if method not in CONFIGS:
+        raise ConfigError(f"unknown method '{method}': known are {', '.join(CONFIGS)}")
+    return from_dict(CONFIGS[method], values)
+
+
+def load_train_config(
+    path: Path | None = None, changes: Sequence[str] = (), method: str | None = None
+) -> TrainConfig:
     """Read the training settings of a settings file: all of it but the table [prepare].
 
     Args:
-        path: The file; without one the paper's settings.
+        path: The file; without one the settings of the papers.
         changes: NAME=VALUE each, over the file's: a dotted name and a value in TOML, such as
             "weights.cls=0"; text may go without its quotes.
+        method: Over the file's; None leaves it.
 
     Raises:
         ConfigError: The file is absent, is not TOML, or holds unknown settings.
@@ -106,7 +127,7 @@ def load_train_config(path: Path | None = None, changes: Sequence[str] = ()) -> 
     values.pop("prepare", None)
     for change in changes:
         _merge(values, _read_change(change))
-    return from_dict(TrainConfig, values)
+    return make_train_config(values if method is None else {**values, "method": method})
 
 
 def _read_change(text: str) -> dict[str, Any]:

@@ -1,6 +1,5 @@
-"""Sizes of the networks and weights of the losses; defaults are the paper's."""
+"""Sizes of I2I-Galip's networks; defaults are the paper's."""
 
-import dataclasses
 from dataclasses import dataclass
 
 from i2igalip_cli.config.faults import raise_faults
@@ -92,24 +91,3 @@ class HeadConfig:
                 (self.projection < 1, "projection: at least 1"),
             ],
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class LossWeights:
-    """Weights of the generator's losses (section 4.1 of the paper: cycle 10, the others 1).
-
-    `paired` isn't in the paper, hence 0: the L1 distance to the true slice of the target domain,
-    for slices whose registered partner the dataset's index knows.
-    """
-
-    adversarial: float = 1.0
-    cycle: float = 10.0
-    identity: float = 1.0
-    clip: float = 1.0
-    cls: float = 1.0
-    paired: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Report negative weights."""
-        negative = [f.name for f in dataclasses.fields(self) if getattr(self, f.name) < 0]
-        raise_faults(self, [(bool(negative), f"negative weights: {', '.join(negative)}")])

@@ -64,10 +64,15 @@ def encode_caption(
             `download-weights --to`, the encoder is looked up there first.
 
     Raises:
-        ConfigError: The caption is empty.
+        ConfigError: The caption is empty, or the method reads none.
         CheckpointError: The encoder isn't on this machine, or it is another one.
     """
     _refuse_blank(text)
+    if not checkpoint.config.reads_captions:
+        raise ConfigError(
+            f"--caption: {checkpoint.name} is of {checkpoint.config.method}, which reads no "
+            "captions; leave it out"
+        )
     from i2igalip_cli.engine.encoders import open_encoder_of
 
     opened = open_encoder_of(checkpoint, encoder, weights)

@@ -96,7 +96,7 @@ def lay_plane(
     return PlaneSlices(
         source=source,
         window=window,
-        multiple=checkpoint.config.generator.side_multiple,
+        multiple=checkpoint.config.side_multiple,
         filled=np.flatnonzero([slice_.max() > least for slice_ in source]),
     )
 

@@ -26,7 +26,7 @@ class Forecast:
     memory_bytes: int | None
 
 
-def rehearse(method: Method, batch: UnpairedBatch, device: torch.device) -> Forecast:
+def rehearse(method: Method[Any], batch: UnpairedBatch, device: torch.device) -> Forecast:
     """Try out a step and put everything back as it was, to the bit.
 
     Args:
@@ -42,8 +42,8 @@ def rehearse(method: Method, batch: UnpairedBatch, device: torch.device) -> Fore
     try:
         moved = batch.to(device)
         if on_gpu:  # the first step there also loads and tunes kernels
-            method.step(moved)
             torch.cuda.reset_peak_memory_stats(device)
+            method.step(moved)  # of its memory, too: some methods do more in some steps
             torch.cuda.synchronize(device)
         began = time.perf_counter()
         method.step(moved)
@@ -54,7 +54,7 @@ def rehearse(method: Method, batch: UnpairedBatch, device: torch.device) -> Fore
         total = torch.cuda.get_device_properties(device).total_memory
         raise ConfigError(
             f"a step doesn't fit into the {total / 2**30:.0f} GiB of {device}: lower batch and "
-            "raise accumulate, or set recompute = true"
+            "raise accumulate, or, where the method has it, set recompute = true"
         ) from error
     finally:
         for optimizer in method.optimizers.values():

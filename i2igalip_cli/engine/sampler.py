@@ -107,6 +107,7 @@ class BatchSampler(Dataset[UnpairedBatch]):
             first_known=one_known,
             second_truth=two_truth,
             second_known=two_known,
+            seeds=torch.tensor([self._seed(position) for position in positions]),
         )
 
     def _may_meet(self, domain: int) -> npt.NDArray[np.bool_]:
@@ -129,6 +130,10 @@ class BatchSampler(Dataset[UnpairedBatch]):
         """Chance that belongs to one position, whichever process and batch it falls into."""
         return np.random.default_rng([self.config.seed, stream, position])
 
+    def _seed(self, position: int) -> int:
+        """Of what a method draws for the pair at a position."""
+        return int(self._random(5, position).integers(2**62))
+
     def _read(
         self, numbers: list[int], targets: npt.NDArray[np.int64], positions: range, stream: int
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -145,6 +150,6 @@ class BatchSampler(Dataset[UnpairedBatch]):
         return torch.cat(shown), torch.cat(truths), torch.tensor(known)
 
     def _partner(self, number: int, target: int) -> int | None:
-        if self.config.weights.paired == 0 or target == self.data.domains[number]:
+        if not self.config.needs_pairs or target == self.data.domains[number]:
             return None
         return self.data.counterpart(number, target)

@@ -7,7 +7,7 @@ from typing import Any
 
 import i2igalip_cli
 from i2igalip_cli.checkpoints import Checkpoint, load_checkpoint
-from i2igalip_cli.domains import Domain, find_domain
+from i2igalip_cli.domains import Domain
 from i2igalip_cli.engine.cohort.inputs import Choice, find_volumes, stem_of
 from i2igalip_cli.engine.cohort.items import output_suffix
 from i2igalip_cli.engine.cohort.rows import files_of, rounded
@@ -19,6 +19,7 @@ from i2igalip_cli.engine.cohort.settings import (
     name_planes,
 )
 from i2igalip_cli.engine.comparison import preview_name, save_preview
+from i2igalip_cli.engine.directions import find_direction
 from i2igalip_cli.engine.quality.maps import map_name, remove_map, save_map
 from i2igalip_cli.engine.translation import Translation
 from i2igalip_cli.engine.translator import Translator
@@ -82,8 +83,8 @@ def translate_single(
     checkpoint = load_checkpoint(settings.weights)
     targets = find_targets(settings, checkpoint)
     assert out is None or len(targets) == 1, "one place has room for one result"
-    if settings.source is not None:
-        find_domain(settings.source, checkpoint.domains)
+    for target in targets:
+        find_direction(checkpoint, target.name, settings.source)
     entry = _find_entry(path, choice or Choice())
     places = [out or _beside(entry, target, settings.format) for target in targets]
     for place in places:

@@ -102,17 +102,28 @@ class Trainer:
         workers: int = 0,
         weights: Path | None = None,
     ) -> None:
-        if config.method not in METHODS:
-            raise ConfigError(f"unknown method '{config.method}': known are {', '.join(METHODS)}")
         self.processes = processes or Processes()
         self.workers = workers
-        self.data = SliceDataset(dataset, "train", config.generator.side_multiple, config.domains)
-        if config.weights.paired > 0 and not self.data.has_pairs:
+        self.data = SliceDataset(dataset, "train", config.side_multiple, config.domains)
+        if config.needs_pairs and not self.data.has_pairs:
             raise ConfigError(
-                f"paired = {config.weights.paired:g}, but no subject of {dataset} has registered "
-                "volumes of two domains; leave the weight at 0"
+                f"paired: no subject of {dataset} has registered volumes of two domains; leave its "
+                "weight at 0"
             )
         self.index = self.data.index
+        if config.two_domains and len(self.index.domains) != 2:
+            names = ", ".join(domain.name for domain in self.index.domains)
+            raise ConfigError(
+                f"{config.method} translates between two domains, {dataset} has {names}: name two "
+                "with --from and --to"
+            )
+        side = min(config.crop or self.data.side)
+        if side < config.smallest_side:
+            raise ConfigError(
+                f"slices are {side} pixels across, the networks of {config.method} need "
+                f"{config.smallest_side}: prepare with --whole, set a larger crop, or settings of "
+                "the method by which its discriminators halve a slice less often"
+            )
         self.domains = name_captions(self.index.domains, config.captions)
         self.sampler = BatchSampler(self.data, config, self.processes.rank, self.processes.count)
         self.validator = Validator(dataset, config, self.processes)
@@ -125,7 +136,7 @@ class Trainer:
             "steps": self.steps,
         }
         self.method = self._build(config, weights)
-        self.config = self.method.config
+        self.config: TrainConfig = self.method.config
         self.average = {k: v.clone() for k, v in self.method.exported.state_dict().items()}
         self.step = 0
         self.best: float | None = None  # PSNR of the best validation so far
@@ -133,7 +144,7 @@ class Trainer:
         self.folder = RunFolder(out, writes=self.processes.writes)
         self._begin_or_resume()
 
-    def _build(self, config: TrainConfig, weights: Path | None) -> Method:
+    def _build(self, config: TrainConfig, weights: Path | None) -> Method[Any]:
         """The method on its device, sized to the dataset and the encoder."""
         if weights is not None and not hub.is_bundle(weights):
             raise CheckpointError(
@@ -141,18 +152,14 @@ class Trainer:
             )
         encoder = open_encoder(config.encoder, weights)
         self.provenance["encoder_sha256"] = encoder.fingerprint()
-        deepest = max(config.heads.blocks)
-        if deepest >= encoder.depth:
-            raise ConfigError(f"heads: block {deepest}, but the encoder has {encoder.depth}")
         texts = [domain.caption for domain in self.domains]
         captions = encoder.encode_captions(texts)
         tokens = captions.unsqueeze(1)  # (D, E) -> (D, 1, E)
-        if config.caption_context == "tokens":
+        if config.caption_tokens:
             tokens = encoder.encode_caption_tokens(texts)
-        sizes = replace(config.generator, domains=len(self.domains), context=tokens.shape[2])
-        method = METHODS[config.method](
-            replace(config, generator=sizes), self.domains, captions, tokens, encoder
-        ).to(self.device)
+        fitted = config.fit(len(self.domains), tokens.shape[2])
+        method = METHODS[config.method](fitted, self.domains, captions, tokens, encoder)
+        method.to(self.device)
         method.average_gradients = self.processes.average_gradients
         if self.device.type == "cuda":  # a processor is as fast without, and its norms faster
             method.exported.to(memory_format=torch.channels_last)
@@ -171,8 +178,8 @@ class Trainer:
             self.method.exported.load_state_dict(tensors)
         except RuntimeError as error:
             raise ConfigError(
-                f"start = {self.config.start}: has networks of other sizes; take the method and "
-                "the table [generator] of its run"
+                f"start = {self.config.start}: has other networks; take the method and the sizes "
+                "of its run"
             ) from error
         self.average = {k: v.clone() for k, v in self.method.exported.state_dict().items()}
         self.provenance["start_sha256"] = checkpoint.sha256
@@ -335,11 +342,7 @@ class Trainer:
             config=self.config,
             domains=self.domains,
             captions=self.method.captions.cpu().numpy(),
-            tokens=(
-                self.method.tokens.cpu().numpy()
-                if self.config.caption_context == "tokens"
-                else None
-            ),
+            tokens=self.method.tokens.cpu().numpy() if self.config.caption_tokens else None,
             policy=self.index.policy,
             crop=self.index.crop,
             planes=self._spacings(),
@@ -374,7 +377,10 @@ class Trainer:
 
     @torch.no_grad()
     def preview(self) -> None:
-        """Draw the middle slice of a volume of each domain in every domain; renew the page."""
+        """Draw the middle slice of a volume of each domain in every domain; renew the page.
+
+        Directions that the method doesn't learn stay dark.
+        """
         if not self.processes.writes:
             return
         rows = []
@@ -384,8 +390,11 @@ class Trainer:
                 places = [abs(self.data.place(int(number)) - 0.5) for number in numbers]
                 shown = torch.from_numpy(self.data.read([int(numbers[int(np.argmin(places))])]))
                 row = [shown]
-                for target in self.domains:
-                    row.append(self.method.translate(shown.to(self.device), domain, target).cpu())
+                for number, target in enumerate(self.domains):
+                    made = torch.zeros_like(shown)
+                    if self.config.translates(index, number):
+                        made = self.method.translate(shown.to(self.device), domain, target).cpu()
+                    row.append(made)
                 rows.append([picture[0, 0].float().numpy() for picture in row])
         titles = ["source", *(f"to {domain.name}" for domain in self.domains)]
         panel = draw_panel(rows, titles, [domain.name for domain in self.domains], scale=2)

@@ -13,6 +13,7 @@ from i2igalip_cli.checkpoints import Checkpoint
 from i2igalip_cli.domains import find_domain
 from i2igalip_cli.engine.backends import Backend
 from i2igalip_cli.engine.captions import FreeCaption, compare_caption, with_caption
+from i2igalip_cli.engine.directions import find_direction
 from i2igalip_cli.engine.laying import LaidVolume, lay_volume
 from i2igalip_cli.engine.planes import Levels, PlaneSlices, choose_planes
 from i2igalip_cli.engine.precision import LARGEST_LOSS, precision_loss
@@ -47,11 +48,11 @@ class Translator:
 
     Attributes:
         target: Domain of the results, with the caption that is used.
-        source: Domain of the sources, if one was said.
+        source: Domain of the sources, if one was said or only one leads to the target.
         planes: In which volumes are translated.
 
     Raises:
-        ConfigError: The checkpoint doesn't know a domain or a plane.
+        ConfigError: The checkpoint doesn't know a domain, a plane or the direction.
     """
 
     def __init__(
@@ -64,8 +65,8 @@ class Translator:
         judge: "QualityJudge | None" = None,
     ) -> None:
         self.options = options or TranslationOptions()
-        self.target = find_domain(to, checkpoint.domains)
-        self.source = None if source is None else find_domain(source, checkpoint.domains)
+        self._said = source
+        self.source, self.target = find_direction(checkpoint, to, source)
         self.planes = choose_planes(checkpoint, self.options.planes)
         self.sha256 = checkpoint.sha256  # a caption makes no other model
         self._notes: tuple[str, ...] = ()
@@ -81,10 +82,10 @@ class Translator:
         """The same with another target; both share the backend.
 
         Raises:
-            ConfigError: The checkpoint doesn't know the domain.
+            ConfigError: The checkpoint doesn't know the domain, or the way to it.
         """
         other = copy.copy(self)
-        other.target = find_domain(target, self.checkpoint.domains)
+        other.source, other.target = find_direction(self.checkpoint, target, self._said)
         return other
 
     def begin(self) -> None:
@@ -164,7 +165,7 @@ class Translator:
         """What is told how many slices were done, and tells of all."""
         total, done = sum(len(plane.filled) for plane in laid.slices.values()), 0
         if self._judge is not None:
-            total += self._judge.count(laid, self.checkpoint)
+            total += self._judge.count(laid, self.checkpoint, self.target)
 
         def tell(count: int) -> None:
             nonlocal done

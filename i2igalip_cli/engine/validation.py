@@ -1,6 +1,7 @@
 """PSNR and SSIM on the registered pairs of the validation subjects, while training runs."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,12 +34,15 @@ class Validator:
         shards = select_domains(read_index(dataset), config.domains).shards
         if not any(shard.split == "val" for shard in shards):
             return
-        self.data = SliceDataset(dataset, "val", config.generator.side_multiple, config.domains)
+        self.data = SliceDataset(dataset, "val", config.side_multiple, config.domains)
         self.names = [domain.name for domain in self.data.index.domains]
         for number in self._thin(config.validation_slices):
             for target in range(len(self.names)):
+                source = int(self.data.domains[number])
+                if target == source or not config.translates(source, target):
+                    continue
                 partner = self.data.counterpart(number, target)
-                if target != self.data.domains[number] and partner is not None:
+                if partner is not None:
                     self.pairs.append((number, partner, target))
 
     def _thin(self, wanted: int) -> list[int]:
@@ -58,7 +62,7 @@ class Validator:
         return len(self.pairs)
 
     @torch.no_grad()
-    def score(self, method: Method, device: torch.device) -> dict[str, float]:
+    def score(self, method: Method[Any], device: torch.device) -> dict[str, float]:
         """Mean PSNR in dB and SSIM in percent: by direction, and over the directions.
 
         Slices without signal in the truth are left out.
@@ -84,7 +88,7 @@ class Validator:
 
     def _add(
         self,
-        method: Method,
+        method: Method[Any],
         device: torch.device,
         pairs: list[tuple[int, int, int]],
         totals: np.ndarray,

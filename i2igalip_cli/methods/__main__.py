@@ -2,16 +2,20 @@
 
 import argparse
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
 
-from i2igalip_cli.config import GeneratorConfig, TrainConfig
+from i2igalip_cli.config import CONFIGS, TrainConfig, UgatitConfig
 from i2igalip_cli.domains import Domain
-from i2igalip_cli.methods import METHODS
+from i2igalip_cli.methods import METHODS, Method
+from i2igalip_cli.methods.base import Part
 from i2igalip_cli.networks.text_image_encoder import TextImageEncoder
 
 IXI = 3  # domains
+CONTEXT = 512  # of a pooled caption
 
 
 class EncoderSizes(TextImageEncoder):
@@ -22,27 +26,33 @@ class EncoderSizes(TextImageEncoder):
         self.depth, self.width = 12, 768
 
 
-def count(name: str, domains: int = IXI) -> dict[str, int]:
-    """Parameters that a method learns with the paper's settings, by network.
+def sized(config: TrainConfig) -> Method[Any]:
+    """A method without memory for its weights, as for IXI's domains."""
+    domains = 2 if config.two_domains else IXI
+    named = [Domain(name=f"D{n}", caption=f"domain {n}") for n in range(domains)]
+    with torch.device("meta"):  # shapes alone: no memory, no arithmetic
+        captions = torch.empty(domains, CONTEXT)
+        fitted = config.fit(domains, CONTEXT)
+        return METHODS[config.method](fitted, named, captions, None, EncoderSizes())
 
-    Counted as in Table 3 of the paper: what translates once, as for IXI's three domains, and a
-    discriminator for each domain. (A generator for another number of domains has 128 parameters
-    more or less for each, the rows of its label table.)
+
+def variants() -> Mapping[str, TrainConfig]:
+    """The settings of every method by a name for the table."""
+    return {
+        **{name: kind() for name, kind in CONFIGS.items()},
+        "ugatit light": UgatitConfig(light=True),
+    }
+
+
+def count(parts: Mapping[str, Part], domains: int) -> int:
+    """Parameters that a method learns in all directions, counted as in Table 3 of the paper.
 
     Args:
-        name: In `METHODS`.
-        domains: How many domains it translates between.
+        parts: Of the method. (A generator of I2I-Galip has 128 parameters more or less for each
+            domain, the rows of its label table: counted is IXI's.)
+        domains: Between how many it translates.
     """
-    config = TrainConfig(method=name, generator=GeneratorConfig(domains=IXI))
-    named = [Domain(name=f"D{n}", caption=f"domain {n}") for n in range(IXI)]
-    with torch.device("meta"):  # shapes alone: no memory, no arithmetic
-        captions = torch.empty(IXI, config.generator.context)
-        method = METHODS[name](config, named, captions, None, EncoderSizes())
-    counted = method.parameters_by_network()
-    return {
-        network: number if network in method.exported else number // IXI * domains
-        for network, number in counted.items()
-    }
+    return sum(part.times(domains) * part.parameters for part in parts.values())
 
 
 def main() -> None:
@@ -53,23 +63,35 @@ def main() -> None:
     )
     parser.add_argument("--domains", type=int, default=IXI, help="of the JSON; IXI has 3")
     parser.add_argument("--json", action="store_true", help="method names and totals as JSON")
+    parser.add_argument(
+        "--parts", action="store_true", help="of the JSON: one of each part instead"
+    )
     options = parser.parse_args()
     if options.domains < 1:
         parser.error(f"--domains {options.domains}: at least 1")
     if options.json:
-        totals = {name: sum(count(name, options.domains).values()) for name in METHODS}
-        print(json.dumps(totals))
+        print(json.dumps(_tabulate(options.domains, parts=options.parts)))
         return
-    for name in METHODS:
-        one = count(name, 1)
+    for name, config in variants().items():
+        parts = sized(config).parts()
         rows = {
-            **one,
-            f"in all, {IXI} domains": sum(count(name, IXI).values()),
-            f"in all, {IXI + 1} domains": sum(count(name, IXI + 1).values()),
+            part if one.each == "model" else f"{part} a {one.each}": one.parameters
+            for part, one in parts.items()
         }
+        for domains in (IXI, IXI + 1):
+            rows[f"in all, {domains} domains"] = count(parts, domains)
         for row, number in rows.items():
-            label = f"{row} a domain" if row == "discriminator" else row
-            print(f"{name:<10} {label:<24} {number:>13,}")
+            print(f"{name:<14} {row:<28} {number:>13,}")
+
+
+def _tabulate(domains: int, *, parts: bool) -> dict[str, Any]:
+    """Totals by method, or what one of each of its parts has."""
+    if parts:
+        return {
+            name: {part: one.parameters for part, one in sized(config).parts().items()}
+            for name, config in variants().items()
+        }
+    return {name: count(sized(config).parts(), domains) for name, config in variants().items()}
 
 
 if __name__ == "__main__":

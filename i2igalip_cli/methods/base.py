@@ -3,15 +3,17 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from i2igalip_cli.config import TrainConfig
 from i2igalip_cli.domains import Domain
+from i2igalip_cli.networks.initialise import seeded
 from i2igalip_cli.networks.text_image_encoder import TextImageEncoder
 
+Config = TypeVar("Config", bound=TrainConfig)
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -29,6 +31,8 @@ class UnpairedBatch:
         first_known: For which of `first` that is known, (N,) bool.
         second_truth: As `first_truth`, of `second` in the domains of `first`.
         second_known: As `first_known`.
+        seeds: Of the chance that belongs to each pair, (N,) int64: what a method draws is a
+            function of them, however a batch is divided.
     """
 
     first: Tensor
@@ -39,6 +43,7 @@ class UnpairedBatch:
     first_known: Tensor
     second_truth: Tensor
     second_known: Tensor
+    seeds: Tensor
 
     def __len__(self) -> int:
         """Pairs in the batch."""
@@ -77,16 +82,41 @@ class StepReport:
     change: Tensor
 
 
-class Method(nn.Module, ABC):
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Networks that do one thing, as Table 3 of the paper counts them.
+
+    Attributes:
+        networks: Of one model, one domain or one direction; what two share counts in each.
+        each: What there is one for.
+    """
+
+    networks: Sequence[nn.Module]
+    each: Literal["model", "domain", "direction"]
+
+    @property
+    def parameters(self) -> int:
+        """How many they have."""
+        return sum(p.numel() for network in self.networks for p in network.parameters())
+
+    def times(self, domains: int) -> int:
+        """How many there are for all directions between so many domains."""
+        return {"model": 1, "domain": domains, "direction": domains * (domains - 1)}[self.each]
+
+
+class Method(nn.Module, ABC, Generic[Config]):
     """One unpaired translation method: how it learns and how it translates.
 
     Args:
-        config: The run; `config.generator` already has the domains and the context that fit.
+        config: The run, with the sizes that fit (`TrainConfig.fit`).
         domains: Order gives the domain indices.
         captions: Embedding of each domain's caption, (D, E) float32, unit length.
         tokens: What the generator attends to, (D, M, C) float32; without it the embedding as one
             token.
         encoder: The frozen text-image encoder; None for a method that only translates.
+
+    Raises:
+        ConfigError: Settings that don't fit the encoder.
     """
 
     exported: nn.ModuleDict  # what translate() needs: EMA and a checkpoint hold only this
@@ -96,7 +126,7 @@ class Method(nn.Module, ABC):
 
     def __init__(
         self,
-        config: TrainConfig,
+        config: Config,
         domains: Sequence[Domain],
         captions: Tensor,
         tokens: Tensor | None = None,
@@ -105,16 +135,32 @@ class Method(nn.Module, ABC):
         super().__init__()
         self.config = config
         self.domains = tuple(domains)
+        self.index_of = {domain.name: index for index, domain in enumerate(self.domains)}
         self.register_buffer("captions", captions.float(), persistent=False)
         tokens = captions.unsqueeze(1) if tokens is None else tokens  # (D, E) -> (D, 1, E)
         self.register_buffer("tokens", tokens.float(), persistent=False)
         self.encoder = encoder
-        self.optimizers = {}
+        with seeded(config.seed):
+            self.build()
+        self.optimizers = self.make_optimizers() if self.learns else {}
         # Scaled losses keep the small gradients of float16; in other arithmetic they do nothing.
         self.scaler = torch.amp.GradScaler(
             captions.device.type, enabled=config.precision == "float16"
         )
         self.average_gradients: Callable[[Sequence[nn.Parameter]], None] | None = None
+
+    @property
+    def learns(self) -> bool:
+        """Whether it is trained, and has what only training needs."""
+        return self.encoder is not None
+
+    @abstractmethod
+    def build(self) -> None:
+        """Make the networks, `exported` among them; what is random in it is the run's seed's."""
+
+    @abstractmethod
+    def make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """An optimizer for each of the networks that take turns."""
 
     @abstractmethod
     def step(self, batch: UnpairedBatch) -> StepReport:
@@ -123,6 +169,10 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def translate(self, slices: Tensor, source: Domain | None, target: Domain) -> Tensor:
         """Map slices (N, 1, H, W) in [0, 1] to the target domain; same shape, range and device."""
+
+    @abstractmethod
+    def parts(self) -> Mapping[str, Part]:
+        """Its networks by what they do."""
 
     def graph(self) -> nn.Module | None:
         """The whole of `translate` as one module, for other runtimes than torch.
@@ -139,6 +189,13 @@ class Method(nn.Module, ABC):
             self.captions.device.type,
             _DTYPES[self.config.precision],
             enabled=self.config.precision != "float32",
+        )
+
+    def adam(self, rate: float, *networks: nn.Module) -> torch.optim.Adam:
+        """An optimizer of networks, with the run's moments and penalty."""
+        parameters = [p for network in networks for p in network.parameters()]
+        return torch.optim.Adam(
+            parameters, lr=rate, betas=self.config.betas, weight_decay=self.config.weight_decay
         )
 
     def backward(self, loss: Tensor) -> None:

@@ -1,16 +1,17 @@
 """I2I-Galip (MIDL 2025): one caption-conditioned generator, judged through a frozen encoder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from i2igalip_cli.config import TrainConfig
+from i2igalip_cli.config import GalipConfig
 from i2igalip_cli.domains import Domain
+from i2igalip_cli.errors import ConfigError
 from i2igalip_cli.methods import losses
-from i2igalip_cli.methods.base import Method, StepReport, UnpairedBatch
+from i2igalip_cli.methods.base import Method, Part, StepReport, UnpairedBatch
 from i2igalip_cli.networks.discriminator import Discriminator
 from i2igalip_cli.networks.text_image_encoder import ImageFeatures, TextImageEncoder
 from i2igalip_cli.networks.unet import Generator
@@ -53,35 +54,36 @@ class _Graph(nn.Module):
         return translated.clamp(0, 1)
 
 
-class Galip(Method):
+class Galip(Method[GalipConfig]):
     """The paper's method; arguments as in `Method`."""
 
     encoder: TextImageEncoder | None
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        domains: Sequence[Domain],
-        captions: Tensor,
-        tokens: Tensor | None = None,
-        encoder: TextImageEncoder | None = None,
-    ) -> None:
-        super().__init__(config, domains, captions, tokens, encoder)
+    def build(self) -> None:
+        """Make the generator, and the heads of each domain on the encoder.
+
+        Raises:
+            ConfigError: A head on a block that the encoder hasn't.
+        """
+        config, encoder = self.config, self.encoder
         generator = Generator(config.generator, seed=config.seed)
         generator.recompute = config.recompute
         self.exported = nn.ModuleDict({"generator": generator})
-        self.generator_of = {domain.name: index for index, domain in enumerate(self.domains)}
-        if encoder is not None:
-            self.discriminator = Discriminator(
-                len(self.domains), encoder.width, captions.shape[1], config.heads, config.seed + 1
-            )
-            self.optimizers = {
-                "generator": self._adam(generator, config.learning_rate),
-                "discriminator": self._adam(self.discriminator, config.discriminator_rate),
-            }
+        if encoder is None:
+            return
+        deepest = max(config.heads.blocks)
+        if deepest >= encoder.depth:
+            raise ConfigError(f"heads: block {deepest}, but the encoder has {encoder.depth}")
+        self.discriminator = Discriminator(
+            len(self.domains), encoder.width, self.captions.shape[1], config.heads, config.seed + 1
+        )
 
-    def _adam(self, network: nn.Module, rate: float) -> torch.optim.Adam:
-        return torch.optim.Adam(network.parameters(), lr=rate, betas=self.config.betas)
+    def make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """One for each side."""
+        return {
+            "generator": self.adam(self.config.learning_rate, self.exported["generator"]),
+            "discriminator": self.adam(self.config.discriminator_rate, self.discriminator),
+        }
 
     def _generate(self, slices: Tensor, domains: Tensor) -> Tensor:
         """Translate slices (N, 1, H, W), each into its domain (N,)."""
@@ -104,9 +106,16 @@ class Galip(Method):
 
     def translate(self, slices: Tensor, source: Domain | None, target: Domain) -> Tensor:
         """Map slices (N, 1, H, W) to the target domain; the source needs no naming here."""
-        index = self.generator_of[target.name]
+        index = self.index_of[target.name]
         domains = torch.full((len(slices),), index, device=slices.device)
         return self._generate(slices, domains).clamp(0, 1)
+
+    def parts(self) -> Mapping[str, Part]:
+        """One generator, and a set of heads for each domain."""
+        return {
+            "generator": Part(networks=[self.exported["generator"]], each="model"),
+            "discriminator": Part(networks=[self.discriminator.sets[0]], each="domain"),
+        }
 
     def graph(self) -> nn.Module:
         """The generator, its caption and its domain the same for all slices."""

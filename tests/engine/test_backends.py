@@ -12,7 +12,7 @@ import torch
 from conftest import TINY_GENERATOR, make_checkpoint, tiny_config
 
 from i2igalip_cli.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
-from i2igalip_cli.config import TrainConfig
+from i2igalip_cli.config import GalipConfig
 from i2igalip_cli.domains import DOMAINS
 from i2igalip_cli.engine import backends
 from i2igalip_cli.engine.backends import (
@@ -25,7 +25,6 @@ from i2igalip_cli.engine.backends import (
 )
 from i2igalip_cli.engine.backends.base import count_threads
 from i2igalip_cli.errors import ConfigError
-from i2igalip_cli.methods import Method
 from i2igalip_cli.networks.unet import Generator
 
 SIZES = ((16, 12), (4, 4), (10, 34))
@@ -205,12 +204,10 @@ def test_the_backend_is_chosen_by_what_is_there(
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
 def test_a_method_without_a_graph_runs_on_torch(name, monkeypatch) -> None:
-    from i2igalip_cli.methods.galip import Galip
-
-    monkeypatch.setattr(Galip, "graph", Method.graph)
+    monkeypatch.setattr(GalipConfig, "graph_sizes", None)
     checkpoint = make(width=16)
     assert make_backend(checkpoint, device="cpu").name == "torch"
-    with pytest.raises(ConfigError, match=r"doesn't translate in one pass.*--backend torch"):
+    with pytest.raises(ConfigError, match=r"galip has no graph.*--backend torch"):
         make_backend(checkpoint, name=name)
 
 
@@ -432,7 +429,7 @@ def test_one_graph_serves_any_number_of_domains(cache_of_its_own, quick_export) 
     np.testing.assert_allclose(result, eager(five, slices, 4), atol=1e-4)
 
 
-@pytest.mark.parametrize("config", [load_checkpoint().config, TrainConfig()], ids=["demo", "paper"])
+@pytest.mark.parametrize("config", [load_checkpoint().config, GalipConfig()], ids=["demo", "paper"])
 def test_graphs_of_the_demo_and_the_paper_ship(checkpoint, config) -> None:
     named = replace(checkpoint, config=config)
     key = onnx_model.key_of(named)

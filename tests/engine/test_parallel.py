@@ -3,17 +3,25 @@
 import socket
 from pathlib import Path
 
+import pytest
 import torch
 import torch.multiprocessing as multiprocessing
 from conftest import tiny_config
 
 from i2igalip_cli.engine.parallel import Processes, join_processes
 from i2igalip_cli.engine.trainer import Trainer
+from i2igalip_cli.methods import METHODS
+
+FEW = ("galip", "cyclegan")  # whose processes meet in the fast tests
 
 
-def first_gradients(dataset: Path, encoder: Path, out: Path, batch: int, who: Processes) -> dict:
-    """Gradients, averaged over the processes, of the first step's two updates."""
-    config = tiny_config(encoder, batch=batch, distinct_domains=True)
+def first_gradients(
+    name: str, dataset: Path, encoder: Path, out: Path, batch: int, who: Processes
+) -> dict:
+    """Gradients, averaged over the processes, of a method's first step."""
+    config = tiny_config(
+        encoder, name, batch=batch, distinct_domains=True, domains=("T1", "T2"), steps=4
+    )
     trainer = Trainer(dataset, out, config, "cpu", processes=who)
     found = {}
     average = trainer.method.average_gradients
@@ -29,7 +37,9 @@ def first_gradients(dataset: Path, encoder: Path, out: Path, batch: int, who: Pr
     return found
 
 
-def work(rank: int, port: int, dataset: Path, encoder: Path, out: Path) -> None:
+def work(
+    rank: int, port: int, names: tuple[str, ...], dataset: Path, encoder: Path, out: Path
+) -> None:
     import os
 
     os.environ.update(
@@ -40,7 +50,10 @@ def work(rank: int, port: int, dataset: Path, encoder: Path, out: Path) -> None:
         assert (who.rank, who.count, who.writes, device) == (rank, 2, rank == 0, "cpu")
         torch.save(
             {
-                "gradients": first_gradients(dataset, encoder, out / "run", 2, who),
+                "gradients": {
+                    name: first_gradients(name, dataset, encoder, out / name, 2, who)
+                    for name in names
+                },
                 "any": [
                     who.any(rank == 1, torch.device("cpu")),
                     who.any(False, torch.device("cpu")),
@@ -51,22 +64,35 @@ def work(rank: int, port: int, dataset: Path, encoder: Path, out: Path) -> None:
         )
 
 
-def test_two_processes_average_to_the_gradients_of_one(dataset, encoder_folder, tmp_path) -> None:
+def compare_gradients(name: str, one: dict, two: dict, whole: dict) -> None:
+    """Both processes have the same gradients, and those that one process has of all pairs."""
+    assert one.keys() == two.keys() == whole.keys()
+    assert sum(gradient is not None for gradient in whole.values()) > 20
+    for key, expected in whole.items():
+        first, second = one[key], two[key]
+        if expected is None:
+            assert first is None, f"{name} {key}"
+            assert second is None, f"{name} {key}"
+            continue
+        assert torch.equal(first, second), f"{name} {key}"
+        largest = max(1, float(expected.abs().max()))
+        assert (first - expected).abs().max() <= 1e-4 * largest, f"{name} {key}"
+
+
+@pytest.mark.parametrize(
+    "names", [FEW, pytest.param(tuple(METHODS), marks=pytest.mark.slow)], ids=["few", "all"]
+)
+def test_two_processes_average_to_the_gradients_of_one(
+    names, wide_dataset, encoder_folder, tmp_path
+) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    multiprocessing.spawn(work, (port, dataset, encoder_folder, tmp_path), nprocs=2)
+    multiprocessing.spawn(work, (port, names, wide_dataset, encoder_folder, tmp_path), nprocs=2)
     one, two = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
-    whole = first_gradients(dataset, encoder_folder, tmp_path / "alone", 4, Processes())
-    assert one["gradients"].keys() == two["gradients"].keys() == whole.keys()
-    assert sum(gradient is not None for gradient in whole.values()) > 50
-    for key, expected in whole.items():
-        first, second = one["gradients"][key], two["gradients"][key]
-        if expected is None:
-            assert first is None
-            assert second is None
-            continue
-        assert torch.equal(first, second)
-        assert (first - expected).abs().max() <= 1e-5 * max(1, float(expected.abs().max())), key
+    for name in names:
+        out = tmp_path / "alone" / name
+        whole = first_gradients(name, wide_dataset, encoder_folder, out, 4, Processes())
+        compare_gradients(name, one["gradients"][name], two["gradients"][name], whole)
     assert one["any"] == two["any"] == [True, False]
     assert one["mean"] == two["mean"] == 0.5

@@ -52,7 +52,7 @@ BackendClass = Callable[..., Backend]
 
 
 class NoGraphError(ConfigError):
-    """A method whose translation isn't one pass of a network, for a backend that needs that."""
+    """A method without a graph of its translation, for a backend that needs one."""
 
 
 def count_threads(threads: int | None) -> int:

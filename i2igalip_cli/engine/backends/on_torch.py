@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from i2igalip_cli.checkpoints import Checkpoint
 from i2igalip_cli.domains import Domain
@@ -26,7 +26,7 @@ GPU_BATCH = 16  # slices a call, always: a result depends on nothing the user as
 CUDA_WORKERS = 2  # one copies while the other computes; other GPUs don't stand two threads
 
 
-def rebuild_method(checkpoint: Checkpoint) -> "Method":
+def rebuild_method(checkpoint: Checkpoint) -> "Method[Any]":
     """The method of a checkpoint with its networks in float32, ready to translate."""
     import torch
 

@@ -5,7 +5,6 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from i2igalip_cli.checkpoints import Checkpoint
-from i2igalip_cli.engine.backends.base import NoGraphError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,21 +17,15 @@ def export_graph(checkpoint: Checkpoint) -> bytes:
 
     Its inputs and output are those of `find_model`; the weights that it lacks have the names of the
     checkpoint's tensors.
-
-    Raises:
-        NoGraphError: The method has no graph.
     """
     from i2igalip_cli.engine.backends.on_torch import rebuild_method
     from i2igalip_cli.engine.backends.onnx_layers import with_onnx_layers
 
     graph = rebuild_method(checkpoint).graph()
-    if graph is None:
-        raise NoGraphError(
-            f"{checkpoint.config.method} doesn't translate in one pass, which onnxruntime and "
-            "openvino need; take --backend torch"
-        )
-    size = checkpoint.config.generator
-    model = _export(with_onnx_layers(copy.deepcopy(graph)), size.side_multiple, size.context)
+    assert graph is not None, "a method whose settings have the sizes of a graph has one"
+    side = checkpoint.config.side_multiple
+    context = (checkpoint.captions if checkpoint.tokens is None else checkpoint.tokens).shape[-1]
+    model = _export(with_onnx_layers(copy.deepcopy(graph)), side, context)
     stored = [one for one in model.graph.initializer if one.name not in checkpoint.tensors]
     del model.graph.initializer[:]
     model.graph.initializer.extend(stored)

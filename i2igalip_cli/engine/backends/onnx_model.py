@@ -6,7 +6,6 @@ the cache. A kept graph ends with a stamp: of what it was made for, and the hash
 precedes; a damaged or foreign file has another end and is made anew.
 """
 
-import dataclasses
 import hashlib
 import json
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from i2igalip_cli import hub
 from i2igalip_cli.checkpoints import Checkpoint
+from i2igalip_cli.engine.backends.base import NoGraphError
 from i2igalip_cli.engine.backends.onnx_bytes import stamp, with_weights
 from i2igalip_cli.errors import VolumeError
 from i2igalip_cli.volumes.files import whole_file
@@ -52,10 +52,17 @@ def make_graph(checkpoint: Checkpoint) -> bytes:
 
 
 def key_of(checkpoint: Checkpoint) -> str:
-    """Hash over all that a graph depends on; how many domains there are, only weights tell."""
+    """Hash over all that a graph depends on.
+
+    Raises:
+        NoGraphError: The method has none.
+    """
     config = checkpoint.config
-    sizes = dataclasses.replace(config.generator, domains=1)
-    parts = [EXPORTER, config.method, dataclasses.asdict(sizes)]
+    if config.graph_sizes is None:
+        raise NoGraphError(
+            f"{config.method} has no graph for onnxruntime and openvino: take --backend torch"
+        )
+    parts = [EXPORTER, config.method, dict(config.graph_sizes)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -10,6 +10,7 @@ from i2igalip_cli.checkpoints import Checkpoint
 from i2igalip_cli.config import ALL_PLANES, Plane
 from i2igalip_cli.domains import Domain, find_domain
 from i2igalip_cli.engine.captions import FreeCaption, encode_caption
+from i2igalip_cli.engine.directions import find_direction
 from i2igalip_cli.engine.planes import choose_planes
 from i2igalip_cli.engine.translation import TranslationOptions
 from i2igalip_cli.engine.translator import Translator
@@ -119,12 +120,14 @@ def take_fingerprints(
     """The fingerprints of settings with the checkpoint they name, by the targets' names.
 
     Raises:
-        ConfigError: The checkpoint doesn't know a domain or a plane, or two targets are one.
+        ConfigError: The checkpoint doesn't know a domain, a plane or a direction, or two targets
+            are one.
     """
-    source = None
-    if settings.source is not None:
-        source = find_domain(settings.source, checkpoint.domains)
     planes = name_planes(choose_planes(checkpoint, settings.options.planes))
+    directions = [
+        find_direction(checkpoint, target.name, settings.source)
+        for target in find_targets(settings, checkpoint)
+    ]
     return {
         target.name: Fingerprint(
             weights_sha256=checkpoint.sha256,
@@ -137,7 +140,7 @@ def take_fingerprints(
             precision=settings.options.precision,
             planes=planes,
         )
-        for target in find_targets(settings, checkpoint)
+        for source, target in directions
     }
 
 
@@ -145,9 +148,15 @@ def find_targets(settings: TranslationSettings, checkpoint: Checkpoint) -> tuple
     """The target domains of settings, in their order.
 
     Raises:
-        ConfigError: The checkpoint doesn't know one, or two are the same.
+        ConfigError: The checkpoint doesn't know one, two are the same, or there are several for a
+            method of two domains.
     """
     found = tuple(find_domain(text, checkpoint.domains) for text in settings.targets)
+    if checkpoint.config.two_domains and len(found) > 1:
+        raise ConfigError(
+            f"{checkpoint.name} ({checkpoint.config.method}) takes a volume for the domain that "
+            "--to isn't: name one --to"
+        )
     _refuse_twice([domain.name for domain in found], settings.targets)
     return found
 

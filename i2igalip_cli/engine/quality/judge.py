@@ -11,6 +11,7 @@ import numpy.typing as npt
 from i2igalip_cli.checkpoints import Checkpoint
 from i2igalip_cli.config import Plane
 from i2igalip_cli.domains import Domain
+from i2igalip_cli.engine.directions import learned_back
 from i2igalip_cli.engine.laying import LaidVolume
 from i2igalip_cli.engine.planes import LEVELS, Levels
 from i2igalip_cli.engine.quality.captions import caption_fit
@@ -46,11 +47,12 @@ class QualityJudge:
         self.encoder = encoder
         self._sources: WeakKeyDictionary[Volume, _Judged] = WeakKeyDictionary()
 
-    def count(self, laid: LaidVolume, checkpoint: Checkpoint) -> int:
-        """Slices that the generator is to translate for a judgement."""
+    def count(self, laid: LaidVolume, checkpoint: Checkpoint, target: Domain) -> int:
+        """Slices that the generator is to translate for a judgement: back, and mirrored."""
         others = [plane for plane in checkpoint.planes if plane not in laid.slices]
         again = sum(len(laid.lay(plane, checkpoint).filled) for plane in others)
-        return again + 2 * len(laid.slices[laid.first].filled)
+        back = any(learned_back(checkpoint, domain, target) for domain in checkpoint.domains)
+        return again + (1 + back) * len(laid.slices[laid.first].filled)
 
     def __call__(self, variants: Variants, result: Array, parts: Levels) -> Quality:
         """Judge a translation.
@@ -69,7 +71,7 @@ class QualityJudge:
         quality = Quality(
             score=0.0,  # of what follows
             calibrated=False,
-            cycle=mean_within(found.cycle, foreground),
+            cycle=None if found.cycle is None else mean_within(found.cycle, foreground),
             flips=mean_within(found.flips, foreground),
             planes=None if found.planes is None else mean_within(found.planes, foreground),
             edges=edge_agreement(source, result, laid.straight.spacing_mm, foreground),
@@ -101,7 +103,7 @@ class QualityJudge:
 class _Deviations:
     """How far the generator disagrees with itself, (I, J, K) of the box, of the range."""
 
-    cycle: Array
+    cycle: Array | None
     flips: Array
     planes: Array | None
 
@@ -113,7 +115,7 @@ class _Deviations:
         known: dict[Plane, Array] = {variants.laid.first: result}
         known |= {plane: np.float32(1 / LEVELS) * part for plane, part in parts.items()}
         return cls(
-            cycle=np.abs(variants.cycled(result, domain) - source),
+            cycle=_compare_cycle(variants, source, result, domain),
             flips=np.abs(variants.mirrored() - known[variants.laid.first]),
             planes=_compare_planes(variants, known),
         )
@@ -122,6 +124,16 @@ class _Deviations:
     def all(self) -> list[Array]:
         """Those that there are."""
         return [one for one in (self.cycle, self.flips, self.planes) if one is not None]
+
+
+def _compare_cycle(
+    variants: Variants, source: Array, result: Array, domain: Domain
+) -> Array | None:
+    """Deviation of what comes back of a result; None where the method has no way back."""
+    if not learned_back(variants.checkpoint, domain, variants.target):
+        return None
+    deviation: Array = np.abs(variants.cycled(result, domain) - source)
+    return deviation
 
 
 def _compare_planes(variants: Variants, known: Mapping[Plane, Array]) -> Array | None:

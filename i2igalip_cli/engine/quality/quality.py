@@ -22,8 +22,10 @@ class Quality:
             mean of the disagreements.
         calibrated: Whether it was fitted to true errors.
         cycle: Mean distance of the source from what comes back when the result is translated to
-            the source's domain, over the foreground, of the range.
-        flips: Mean distance of the result from that of mirrored slices, mirrored back.
+            the source's domain, over the foreground, of the range; None where the method has no
+            way back.
+        flips: Mean distance of the result from that of mirrored slices, mirrored back; of methods
+            that draw samples it holds the spread of these, too.
         planes: Mean distance of each plane's result from their median; None with one plane.
         edges: Agreement of the result's edges with the source's, in [0, 1]; 1 where each edge of
             one lies on one of the other.
@@ -39,7 +41,7 @@ class Quality:
 
     score: float
     calibrated: bool
-    cycle: float
+    cycle: float | None
     flips: float
     planes: float | None
     edges: float

@@ -43,7 +43,7 @@ def make_reference(
     """
     names = [domain.name for domain in checkpoint.domains]
     index = select_domains(read_index(dataset), names)
-    multiple = checkpoint.config.generator.side_multiple
+    multiple = checkpoint.config.side_multiple
     distributions: dict[tuple[str, Plane], Distribution] = {}
     cubes: dict[str, list[Array]] = {}
     for name in names:
@@ -118,7 +118,7 @@ def _fit(embeddings: Embeddings, usual: float = 1.0, limit: float = 1.0) -> Dist
     variances = singular**2 / max(len(embeddings) - 1, 1)  # decreasing
     dimensions = embeddings.shape[1]
     rank = min(RANK, len(variances), dimensions - 1)
-    floor = max(_LEAST * float(variances.sum()) / dimensions, np.finfo(np.float32).eps)
+    floor = max(_LEAST * float(variances.sum()) / dimensions, float(np.finfo(np.float32).eps))
     residual = max(float(variances[rank:].sum()) / (dimensions - rank), floor)
     return Distribution(
         mean=mean.astype(np.float32),

@@ -1,5 +1,6 @@
 """What is remembered of training: distances by the textbook, limits that aren't optimistic."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -103,6 +104,7 @@ def test_few_or_equal_volumes_have_a_finite_distance(volumes) -> None:
     one = fit_distribution(volumes)
     assert np.isfinite(one.distance(volumes[0] + 1))
     assert one.residual > 0
+    json.dumps([one.residual, one.usual, one.limit])  # as its file has them
     assert (one.variances > 0).all()
     assert np.isfinite(one.relative(volumes[0] + 1))
     assert one.relative(volumes[0]) <= 1

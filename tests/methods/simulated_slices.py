@@ -1,0 +1,66 @@
+"""Small simulated brains in two contrasts, on which a method learns in minutes."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from scipy import ndimage
+
+SIDE, DEPTH = 32, 6
+LEVELS = {  # background, fluid, grey, white
+    "T1": (0.0, 0.15, 0.55, 0.95),
+    "T2": (0.0, 1.00, 0.60, 0.35),
+}
+TRAINING, HELD_OUT = 16, 4  # subjects: of each contrast, and in both
+
+
+def draw_tissues(seed: int) -> np.ndarray:
+    """Labels of a brain, (SIDE, SIDE, DEPTH): fluid without and within, wavy cortex, white."""
+    rng = np.random.default_rng(seed)
+    x, y = np.meshgrid(*[np.linspace(-1.1, 1.1, SIDE)] * 2, indexing="ij")
+    x, y = x[..., None], y[..., None]
+    z = np.linspace(-0.5, 0.5, DEPTH)
+    waves = ndimage.gaussian_filter(rng.standard_normal((SIDE, SIDE, DEPTH)), (2, 2, 1))
+    waves *= 0.08 / waves.std()
+    width, height = rng.uniform(0.75, 0.95, 2)
+    radius = np.sqrt((x / width) ** 2 + (y / height) ** 2 + z**2)
+    size, apart = rng.uniform(0.1, 0.2), rng.uniform(0.15, 0.25)
+    ventricles = np.minimum(
+        np.hypot((x - apart) / size, y / (2.5 * size)),
+        np.hypot((x + apart) / size, y / (2.5 * size)),
+    )
+    tissues = np.zeros((SIDE, SIDE, DEPTH), int)
+    tissues[radius < 1] = 1
+    tissues[radius + waves / 2 < 0.9] = 2
+    tissues[radius + 2 * waves < 0.65] = 3
+    tissues[(ventricles < 1 + waves) & (radius < 0.8)] = 1
+    return tissues
+
+
+def scan(seed: int, contrast: str) -> np.ndarray:
+    """A volume of a subject, with a receive field and noise, 0 outside of the brain."""
+    tissues = draw_tissues(seed)
+    rng = np.random.default_rng([seed, sum(contrast.encode())])
+    clean = ndimage.gaussian_filter(np.array(LEVELS[contrast])[tissues], (0.5, 0.5, 0))
+    ramp = np.linspace(-1, 1, SIDE)
+    field = 1 + 0.05 * (rng.uniform(-1, 1) * ramp[:, None] + rng.uniform(-1, 1) * ramp)[..., None]
+    noisy = clean * field + 0.02 * rng.standard_normal(clean.shape)
+    return (1000 * np.where(tissues > 0, np.maximum(noisy, 0), 0)).astype(np.float32)
+
+
+def write_subjects(folder: Path) -> Path:
+    """Raw volumes: unpaired for training, both contrasts of the held-out subjects."""
+    affine = np.diag([5.0, 5.0, 10.0, 1.0])
+
+    def write(split: str, seed: int, contrast: str) -> None:
+        path = folder / split / f"sub-{seed:03d}_{contrast}.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nib.save(nib.Nifti1Image(scan(seed, contrast), affine), path)
+
+    for number in range(TRAINING):
+        write("train", number, "T1")
+        write("train", TRAINING + number, "T2")
+    for seed in range(2 * TRAINING, 2 * TRAINING + HELD_OUT):
+        for contrast in LEVELS:
+            write("val", seed, contrast)
+    return folder

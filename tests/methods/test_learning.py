@@ -1,0 +1,192 @@
+"""Every method learns: at tiny size, in minutes, on simulated brains of two contrasts.
+
+Training sees one contrast of each subject. The curve of each method is kept in build/learning.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from simulated_slices import HELD_OUT, write_subjects
+
+from i2igalip_cli.config import (
+    CONFIGS,
+    EnergyWeights,
+    GeneratorConfig,
+    HeadConfig,
+    PrepareConfig,
+    TimedUnetConfig,
+)
+from i2igalip_cli.engine.dataset import SliceDataset
+from i2igalip_cli.engine.parallel import Processes
+from i2igalip_cli.engine.prepare import prepare
+from i2igalip_cli.engine.trainer import Trainer
+from i2igalip_cli.engine.validation import Validator
+from i2igalip_cli.methods import METHODS
+
+KEPT = Path(__file__).parents[2] / "build" / "learning"
+GAIN = 3.0  # dB above the source itself
+NEARER = 0.5  # dB, to its own truth than to another subject's
+DIRECTION = "psnr T1 to T2"
+# Sizes and lengths at which a method learns within minutes on one core.
+LEARNING = {
+    "ugatit": {
+        "light": True,
+        "width": 16,
+        "blocks": 1,
+        "discriminator_width": 16,
+        "global_layers": 5,
+        "local_layers": 4,
+        "steps": 1200,
+        "batch": 4,
+        "learning_rate": 1e-3,
+        "discriminator_rate": 4e-4,
+    },
+    "galip": {
+        "generator": GeneratorConfig(
+            width=16,
+            multipliers=(1, 2, 2),
+            residual_blocks=1,
+            attention_reductions=(4,),
+            head_width=16,
+            embedding=32,
+            norm_groups=8,
+        ),
+        "heads": HeadConfig(blocks=(1, 3)),
+        "distinct_domains": True,
+        "steps": 900,
+        "batch": 2,
+        "learning_rate": 1e-3,
+        "discriminator_rate": 1e-3,
+    },
+    "syndiff": {
+        "width": 16,
+        "multipliers": (1, 2),
+        "residual_blocks": 1,
+        "attention_reductions": (),
+        "style": 32,
+        "translator_width": 16,
+        "translator_blocks": 2,
+        "discriminator_width": 16,
+        "noisy_width": 8,
+        "noisy_levels": 3,
+        "steps": 600,
+        "batch": 2,
+        "learning_rate": 5e-4,
+        "discriminator_rate": 5e-4,
+        "ema_decay": 0.98,
+    },
+    "cyclegan": {
+        "width": 16,
+        "blocks": 3,
+        "discriminator_width": 16,
+        "steps": 600,
+        "batch": 2,
+        "learning_rate": 1e-3,
+        "discriminator_rate": 1e-3,
+    },
+    "egsde": {
+        "score": TimedUnetConfig(
+            width=16,
+            multipliers=(1, 2, 2),
+            residual_blocks=1,
+            attention_reductions=(4,),
+            head_width=32,
+            norm_groups=4,
+        ),
+        "classifier": TimedUnetConfig(
+            width=16,
+            multipliers=(1, 2, 2),
+            residual_blocks=1,
+            attention_reductions=(4,),
+            head_width=16,
+            norm_groups=4,
+        ),
+        "noise_steps": 200,
+        "steps_back": 130,
+        # The contrasts are each other's opposite, so nothing of the coarse look may be kept.
+        "weights": EnergyWeights(realism=200, faithfulness=0),
+        "steps": 1500,
+        "batch": 8,
+        "learning_rate": 1e-3,
+        "classifier_rate": 1e-3,
+        "ema_decay": 0.995,
+        "validate_every": 500,
+    },
+    "unit": {
+        "width": 16,
+        "blocks": 1,
+        "discriminator_width": 16,
+        "discriminator_levels": 3,
+        "scales": 2,
+        "steps": 1000,
+        "batch": 4,
+        "learning_rate": 4e-4,
+        "discriminator_rate": 4e-4,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("simulated")
+    out = folder / "dataset"
+    prepare(
+        write_subjects(folder / "raw"), out, PrepareConfig(patterns={"T1": "*T1*", "T2": "*T2*"})
+    )
+    return out
+
+
+class Copy:
+    """What translates nothing."""
+
+    def translate(self, slices, source, target):
+        return slices
+
+
+@torch.no_grad()
+def compare_truths(trainer: Trainer) -> tuple[float, float]:
+    """PSNR of held-out translations against their own truth, and another subject's at that place.
+
+    What shows one image whatever it is given is as near to both.
+    """
+    data, method = trainer.validator.data, trainer.method
+    numbers = np.flatnonzero(data.domains == 0)
+    partners = [data.counterpart(int(number), 1) for number in numbers]
+    assert None not in partners
+    with trainer._averaged():
+        slices = torch.from_numpy(data.read(numbers))
+        made = method.translate(slices, method.domains[0], method.domains[1]).numpy()
+    truths = data.read(partners, numbers)
+    others = np.roll(truths, len(truths) // HELD_OUT, axis=0)  # slices of the subject before
+    errors = [np.square(made - true).mean(axis=(1, 2, 3)) for true in (truths, others)]
+    own, other = (float(np.mean(-10 * np.log10(error))) for error in errors)
+    return own, other
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_learns_what_a_copy_does_not_know(name, simulated, tmp_path) -> None:
+    settings = {"encoder": "demo", "validate_every": 100, "preview_every": 1000, "save_every": 500}
+    config = CONFIGS[name](**{**settings, "validation_slices": 0, **LEARNING[name]})
+    trainer = Trainer(simulated, tmp_path / "run", config, "cpu")
+    validator = Validator(simulated, config, Processes())
+    copy = float(validator.score(Copy(), trainer.device)[DIRECTION])
+    trainer.run()
+    own, other = compare_truths(trainer)
+    assert own > other + NEARER, f"{name}: {own:.2f} dB of its truth, {other:.2f} of another's"
+    rows = [json.loads(row) for row in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    curve = [row for row in rows if row.get("kind") == "validation"]
+    KEPT.mkdir(parents=True, exist_ok=True)
+    kept = [{"step": row["step"], "psnr": row[DIRECTION], "copy": copy} for row in curve]
+    (KEPT / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
+    reached = float(np.mean([row["psnr"] for row in kept[-3:]]))
+    assert reached > copy + GAIN, f"{name}: {reached:.2f} dB, the source itself {copy:.2f}"
+
+
+def test_every_method_is_among_those_that_must_learn(simulated) -> None:
+    assert LEARNING.keys() == METHODS.keys()
+    held_out = SliceDataset(simulated, "val")
+    assert len({shard.subject for shard in held_out.shards}) == HELD_OUT
