@@ -56,6 +56,14 @@ TINY_SIZES = {
         "generator": TINY_GENERATOR,
         "heads": HeadConfig(blocks=(1, 4), kernel=3, projection=8),
     },
+    "cut": {
+        "width": 8,
+        "blocks": 1,
+        "discriminator_width": 8,
+        "layers": (0, 2, 4),
+        "patches": 16,
+        "projection": 8,
+    },
     "cyclegan": {"width": 8, "blocks": 1, "discriminator_width": 8, "pool": 3},
     "egsde": {
         "score": TINY_TIMED_UNET,

@@ -21,6 +21,7 @@ from i2igalip_cli.config.files import (
     to_dict,
 )
 from i2igalip_cli.config.methods import CONFIGS
+from i2igalip_cli.config.methods.cut import CutConfig
 from i2igalip_cli.config.methods.cyclegan import CycleGanConfig
 from i2igalip_cli.config.methods.egsde import EgsdeConfig, EnergyWeights, TimedUnetConfig
 from i2igalip_cli.config.methods.galip import CaptionContext, GalipConfig, LossWeights
@@ -38,6 +39,7 @@ __all__ = [
     "AdversarialConfig",
     "CaptionContext",
     "CropPolicy",
+    "CutConfig",
     "CycleGanConfig",
     "EgsdeConfig",
     "EnergyWeights",

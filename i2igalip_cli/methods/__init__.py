@@ -6,6 +6,7 @@ A method is one file, one of its settings in `config/methods`, and one line in e
 from typing import Any
 
 from i2igalip_cli.methods.base import Method, StepReport, UnpairedBatch
+from i2igalip_cli.methods.cut import Cut
 from i2igalip_cli.methods.cyclegan import CycleGan
 from i2igalip_cli.methods.egsde import Egsde
 from i2igalip_cli.methods.galip import Galip
@@ -19,6 +20,7 @@ METHODS: dict[str, type[Method[Any]]] = {
     "cyclegan": CycleGan,
     "syndiff": SynDiff,
     "ugatit": Ugatit,
+    "cut": Cut,
     "egsde": Egsde,
     "unit": Unit,
 }

@@ -1,5 +1,8 @@
 """The residual generator of Johnson et al. (2016), as CycleGAN has it (Zhu et al. 2017)."""
 
+from collections.abc import Sequence
+from itertools import islice
+
 from torch import Tensor, nn
 
 
@@ -66,3 +69,17 @@ class ResnetGenerator(nn.Sequential):
                 nn.Tanh(),
             ),
         )
+
+    def features(self, slices: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """What slices (N, 1, H, W) in [-1, 1] are after some numbers of stages, (N, C, h, w) each.
+
+        Args:
+            slices: What the generator is given.
+            layers: After how many stages, in rising order; 0 is the slices themselves.
+        """
+        found = [slices] if 0 in layers else []
+        for number, stage in enumerate(islice(self, max(layers)), start=1):
+            slices = stage(slices)
+            if number in layers:
+                found.append(slices)
+        return found

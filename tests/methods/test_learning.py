@@ -87,6 +87,18 @@ LEARNING = {
         "learning_rate": 1e-3,
         "discriminator_rate": 1e-3,
     },
+    "cut": {
+        "width": 16,
+        "blocks": 5,
+        "discriminator_width": 16,
+        "patches": 64,
+        "projection": 32,
+        "steps": 600,
+        "batch": 4,
+        "learning_rate": 5e-4,
+        "discriminator_rate": 5e-4,
+        "ema_decay": 0.98,
+    },
     "egsde": {
         "score": TimedUnetConfig(
             width=16,

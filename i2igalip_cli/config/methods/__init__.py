@@ -1,5 +1,6 @@
 """Settings of every method: one dataclass a file, and one line here."""
 
+from i2igalip_cli.config.methods.cut import CutConfig
 from i2igalip_cli.config.methods.cyclegan import CycleGanConfig
 from i2igalip_cli.config.methods.egsde import EgsdeConfig
 from i2igalip_cli.config.methods.galip import GalipConfig
@@ -13,6 +14,7 @@ CONFIGS: dict[str, type[TrainConfig]] = {
     "cyclegan": CycleGanConfig,
     "syndiff": SynDiffConfig,
     "ugatit": UgatitConfig,
+    "cut": CutConfig,
     "egsde": EgsdeConfig,
     "unit": UnitConfig,
 }
