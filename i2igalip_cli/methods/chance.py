@@ -1,7 +1,5 @@
 """What methods draw while they learn, and while they translate."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -18,7 +16,7 @@ class Chance:
     """
 
     def __init__(self, seeds: Tensor, device: torch.device) -> None:
-        self._generators = [torch.Generator(device).manual_seed(s) for s in seeds.tolist()]
+        self._each = [torch.Generator(device).manual_seed(s) for s in seeds.tolist()]
 
     def normal(self, *shape: int) -> Tensor:
         """Of a standard normal distribution, (N, *shape)."""
@@ -33,10 +31,6 @@ class Chance:
         return torch.stack(
             [torch.randint(count, shape, generator=g, device=g.device) for g in self._each]
         )
-
-    @property
-    def _each(self) -> Sequence[torch.Generator]:
-        return self._generators
 
 
 class Noise:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
 
 from i2igalip_cli.config import HeadConfig
+from i2igalip_cli.networks.initialise import seeded
 
 
 class Convolution(nn.Conv1d):
@@ -99,8 +100,7 @@ class Discriminator(nn.Module):
         self, domains: int, channels: int, context: int, config: HeadConfig, seed: int = 0
     ) -> None:
         super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             self.sets = nn.ModuleList(
                 nn.ModuleList(Head(channels, context, config) for _ in config.blocks)
                 for _ in range(domains)

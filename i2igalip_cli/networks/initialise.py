@@ -25,3 +25,12 @@ def initialise_normal(*networks: nn.Module, deviation: float = 0.02) -> None:
             nn.init.normal_(module.weight, 0.0, deviation)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def initialise_xavier(network: nn.Module) -> None:
+    """Convolutions and linear layers after Glorot and Bengio 2010, uniform, without biases."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

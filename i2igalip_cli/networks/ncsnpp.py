@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from i2igalip_cli.networks.fir import Double, Halve, HalvingConvolution
+from i2igalip_cli.networks.initialise import initialise_xavier
 from i2igalip_cli.networks.time_embedding import embed_time
 
 _GROUPS = 32  # at most, of at least four channels each
@@ -214,11 +215,7 @@ class NcsnPP(nn.Module):
 
     def _initialise(self) -> None:
         """Xavier, uniform; what is added to something begins at 0, and so does the output."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Conv2d):
-                nn.init.xavier_uniform_(module.weight)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        initialise_xavier(self)
         nn.init.zeros_(self.last.weight)
         for module in self.modules():
             if isinstance(module, ResidualBlock):

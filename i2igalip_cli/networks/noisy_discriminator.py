@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from i2igalip_cli.networks.fir import Halve
+from i2igalip_cli.networks.initialise import initialise_xavier
 from i2igalip_cli.networks.time_embedding import embed_time
 
 _LARGEST = 8  # times the width
@@ -72,15 +73,7 @@ class NoisyDiscriminator(nn.Module):
         )
         self.last = nn.Conv2d(widths[-1] + 1, widths[-1], 3, padding=1)
         self.out = nn.Linear(widths[-1], 1)
-        self._initialise()
-
-    def _initialise(self) -> None:
-        """Xavier, uniform."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Conv2d):
-                nn.init.xavier_uniform_(module.weight)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        initialise_xavier(self)
 
     def forward(self, before: Tensor, noisy: Tensor, step: Tensor) -> Tensor:
         """Judge slices.

@@ -9,13 +9,17 @@ from torch import Tensor, nn
 class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions with instance norm, added to what came in; sides stay."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, bias: bool = True) -> None:
         super().__init__()
+        first, second = (
+            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=bias)
+            for _ in range(2)
+        )
         self.layers = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect"),
+            first,
             nn.InstanceNorm2d(channels),
             nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect"),
+            second,
             nn.InstanceNorm2d(channels),
         )
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from i2igalip_cli.networks.initialise import initialise_normal
+from i2igalip_cli.networks.resnet import ResidualBlock
 
 _HALVED = 4  # how often the deepest features fit into a slice's side
 _RHO = 0.9  # share of the instance norm in a residual block's norms, to begin with
@@ -87,23 +88,6 @@ def _double(channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Upsample(scale_factor=2), convolution, LearnedNorm(out_channels, 0.0), nn.ReLU()
     )
-
-
-class EncoderBlock(nn.Module):
-    """Two 3 x 3 convolutions with instance norm, added to what came in."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            *_convolve(channels, channels, 3),
-            _convolution(channels, channels, 3),
-            nn.InstanceNorm2d(channels),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Transform (N, C, H, W)."""
-        out: Tensor = x + self.layers(x)
-        return out
 
 
 class DecoderBlock(nn.Module):
@@ -193,7 +177,7 @@ class UgatitGenerator(nn.Module):
             _convolve(1, width, 7),
             _convolve(width, 2 * width, 3, stride=2),
             _convolve(2 * width, channels, 3, stride=2),
-            *(EncoderBlock(channels) for _ in range(blocks)),
+            *(ResidualBlock(channels, bias=False) for _ in range(blocks)),
         )
         self.attention = ClassAttention(channels)
         self.modulation = Modulation(channels, 1 if size is None else (size // _HALVED) ** 2)

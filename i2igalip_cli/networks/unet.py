@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from i2igalip_cli.config import GeneratorConfig
+from i2igalip_cli.networks.initialise import seeded
 from i2igalip_cli.networks.layers import ResidualBlock, SpatialTransformer
 
 
@@ -39,8 +40,7 @@ class Generator(nn.Module):
         super().__init__()
         self.config = config
         self.recompute = False  # activations: less memory and more time in training
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             self._build()
             self._initialise()
 
