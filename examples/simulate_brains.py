@@ -1,6 +1,7 @@
 """Simulate paired T1, T2 and PD brain MRI from the ICBM 2009a tissue maps.
 
-    python examples/simulate_brains.py OUT [--train 24] [--paired 12] [--val 2] [--test 6]
+    python examples/simulate_brains.py OUT [--train 72] [--paired 12] [--val 2] [--test 6]
+        [--spacing 2]
 
 Anatomy: the grey- and white-matter probability maps of ICBM 152 2009a (Fonov et al. 2011) that
 nilearn ships; CSF is what is left of its brain mask. Every subject is that one anatomy, bent by
@@ -18,7 +19,7 @@ Receive field and noise: a smooth factor of up to +-20 % (BrainWeb offers 20 and
 Rician noise (Gudbjartsson and Patz, MRM 1995) of 1-4 % of the mean brain signal. Like after skull
 stripping, everything outside the brain is 0.
 
-Written below OUT (2 mm, float32 NIfTI):
+Written below OUT (float32 NIfTI at 2 mm, or means of its voxels at a multiple of that):
     cohort/train/   one contrast a subject, so that no subject is seen in two domains (unpaired)
     cohort/val/     all contrasts; cohort/test/ likewise, unseen seeds; each contrast has one fixed
                     protocol in both
@@ -230,16 +231,29 @@ class Subject:
         return self.draw_scan(truth).image(truth)
 
 
-def write(array: np.ndarray, affine: np.ndarray, path: Path, scale: float) -> None:
-    """Write a volume in arbitrary units."""
+def coarsen(array: np.ndarray, affine: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
+    """Means of blocks of factor^3 voxels, and their affine; what fills no block is left out."""
+    sides = [side // factor for side in array.shape]
+    kept = array[tuple(slice(side * factor) for side in sides)]
+    blocks = kept.reshape([n for side in sides for n in (side, factor)])
+    to_fine = np.diag([factor, factor, factor, 1.0])
+    to_fine[:3, 3] = (factor - 1) / 2  # a block's centre
+    return blocks.mean(axis=(1, 3, 5)), affine @ to_fine
+
+
+def write(array: np.ndarray, affine: np.ndarray, path: Path, scale: float, factor: int) -> None:
+    """Write a volume in arbitrary units, some of its voxels as one."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    array, affine = coarsen(array, affine, factor)
     image = nib.Nifti1Image((array * np.float32(scale)).astype(np.float32), affine)
     image.header.set_xyzt_units("mm")
     nib.save(image, path)
 
 
-def simulate(out: Path, split: str, number: int, anatomy: Anatomy) -> dict[str, object]:
-    """Simulate and write one subject of a split; returns its record."""
+def simulate(
+    out: Path, split: str, number: int, anatomy: Anatomy, factor: int = 1
+) -> dict[str, object]:
+    """Simulate and write one subject of a split, some of its voxels as one; returns its record."""
     seed = FIRST_SEED[split] + number
     subject = Subject(anatomy, seed)
     contrasts = [list(FIXED)[number % 3]] if split == "train" else list(FIXED)
@@ -252,9 +266,9 @@ def simulate(out: Path, split: str, number: int, anatomy: Anatomy) -> dict[str, 
         scale = 1000 / truth.max()  # scanners' units are arbitrary
         name = f"sub-{seed}_{contrast}.nii.gz"
         if split == "test":
-            write(truth * subject.brain, subject.affine, out / "truth" / name, scale)
+            write(truth * subject.brain, subject.affine, out / "truth" / name, scale, factor)
         folder = out / "paired" if split == "paired" else out / "cohort" / split
-        write(subject.acquire(truth), subject.affine, folder / name, scale)
+        write(subject.acquire(truth), subject.affine, folder / name, scale, factor)
     return {"split": split, "seed": seed, "sequences": sequences}
 
 
@@ -264,12 +278,16 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     for split, count in (("train", 72), ("paired", 12), ("val", 2), ("test", 6)):
         parser.add_argument(f"--{split}", type=int, default=count, metavar="N")
+    parser.add_argument("--spacing", type=int, default=SPACING_MM, metavar="MM", help="2, 4, ...")
     options = parser.parse_args()
+    factor, rest = divmod(options.spacing, SPACING_MM)
+    if factor < 1 or rest:
+        parser.error(f"--spacing {options.spacing}: a multiple of {SPACING_MM}")
     anatomy = Anatomy()
     records = []
     for split in FIRST_SEED:
         for number in range(getattr(options, split)):
-            records.append(simulate(options.out, split, number, anatomy))
+            records.append(simulate(options.out, split, number, anatomy, factor))
             print(f"{split} {number + 1}/{getattr(options, split)}", flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "subjects.json").write_text(json.dumps(records, indent=1))

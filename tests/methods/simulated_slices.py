@@ -15,16 +15,20 @@ TRAINING, HELD_OUT = 16, 4  # subjects: of each contrast, and in both
 
 
 def draw_tissues(seed: int) -> np.ndarray:
-    """Labels of a brain, (SIDE, SIDE, DEPTH): fluid without and within, wavy cortex, white."""
+    """Labels of a brain, (SIDE, SIDE, DEPTH): fluid without and within, wavy cortex, white.
+
+    Brains lie anywhere and are large or small: no one image is near to all of them.
+    """
     rng = np.random.default_rng(seed)
     x, y = np.meshgrid(*[np.linspace(-1.1, 1.1, SIDE)] * 2, indexing="ij")
-    x, y = x[..., None], y[..., None]
+    left, down = rng.uniform(-0.3, 0.3, 2)
+    width, height = rng.uniform(0.6, 0.8, 2)
+    x, y = (x[..., None] - left) / width, (y[..., None] - down) / height
     z = np.linspace(-0.5, 0.5, DEPTH)
     waves = ndimage.gaussian_filter(rng.standard_normal((SIDE, SIDE, DEPTH)), (2, 2, 1))
     waves *= 0.08 / waves.std()
-    width, height = rng.uniform(0.75, 0.95, 2)
-    radius = np.sqrt((x / width) ** 2 + (y / height) ** 2 + z**2)
-    size, apart = rng.uniform(0.1, 0.2), rng.uniform(0.15, 0.25)
+    radius = np.sqrt(x**2 + y**2 + z**2)
+    size, apart = rng.uniform(0.12, 0.22), rng.uniform(0.17, 0.28)
     ventricles = np.minimum(
         np.hypot((x - apart) / size, y / (2.5 * size)),
         np.hypot((x + apart) / size, y / (2.5 * size)),

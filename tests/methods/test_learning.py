@@ -13,6 +13,7 @@ from simulated_slices import HELD_OUT, write_subjects
 
 from i2igalip_cli.config import (
     CONFIGS,
+    CropPolicy,
     EnergyWeights,
     GeneratorConfig,
     HeadConfig,
@@ -28,7 +29,6 @@ from i2igalip_cli.methods import METHODS
 
 KEPT = Path(__file__).parents[2] / "build" / "learning"
 GAIN = 3.0  # dB above the source itself
-NEARER = 0.5  # dB, to its own truth than to another subject's
 DIRECTION = "psnr T1 to T2"
 # Sizes and lengths at which a method learns within minutes on one core.
 LEARNING = {
@@ -146,7 +146,9 @@ def simulated(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("simulated")
     out = folder / "dataset"
     prepare(
-        write_subjects(folder / "raw"), out, PrepareConfig(patterns={"T1": "*T1*", "T2": "*T2*"})
+        write_subjects(folder / "raw"),
+        out,
+        PrepareConfig(patterns={"T1": "*T1*", "T2": "*T2*"}, crop=CropPolicy(whole=True)),
     )
     return out
 
@@ -158,44 +160,47 @@ class Copy:
         return slices
 
 
-@torch.no_grad()
-def compare_truths(trainer: Trainer) -> tuple[float, float]:
-    """PSNR of held-out translations against their own truth, and another subject's at that place.
+class Constant:
+    """What shows one image whatever it is given: the mean of the target domain's training slices.
 
-    What shows one image whatever it is given is as near to both.
+    Args:
+        dataset: Of training.
     """
-    data, method = trainer.validator.data, trainer.method
-    numbers = np.flatnonzero(data.domains == 0)
-    partners = [data.counterpart(int(number), 1) for number in numbers]
-    assert None not in partners
-    with trainer._averaged():
-        slices = torch.from_numpy(data.read(numbers))
-        made = method.translate(slices, method.domains[0], method.domains[1]).numpy()
-    truths = data.read(partners, numbers)
-    others = np.roll(truths, len(truths) // HELD_OUT, axis=0)  # slices of the subject before
-    errors = [np.square(made - true).mean(axis=(1, 2, 3)) for true in (truths, others)]
-    own, other = (float(np.mean(-10 * np.log10(error))) for error in errors)
-    return own, other
+
+    def __init__(self, dataset: Path) -> None:
+        self.data = SliceDataset(dataset, "train")
+
+    def translate(self, slices, source, target):
+        domain = [known.name for known in self.data.index.domains].index(target.name)
+        of_target = self.data.read(np.flatnonzero(self.data.domains == domain))
+        return torch.from_numpy(of_target.mean(axis=0)).expand_as(slices)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
-def test_a_method_learns_what_a_copy_does_not_know(name, simulated, tmp_path) -> None:
+def test_a_method_learns_what_neither_a_copy_nor_a_constant_knows(
+    name, simulated, tmp_path
+) -> None:
     settings = {"encoder": "demo", "validate_every": 100, "preview_every": 1000, "save_every": 500}
     config = CONFIGS[name](**{**settings, "validation_slices": 0, **LEARNING[name]})
     trainer = Trainer(simulated, tmp_path / "run", config, "cpu")
     validator = Validator(simulated, config, Processes())
-    copy = float(validator.score(Copy(), trainer.device)[DIRECTION])
+    copy, constant = (
+        float(validator.score(stand_in, trainer.device)[DIRECTION])
+        for stand_in in (Copy(), Constant(simulated))
+    )
     trainer.run()
-    own, other = compare_truths(trainer)
-    assert own > other + NEARER, f"{name}: {own:.2f} dB of its truth, {other:.2f} of another's"
     rows = [json.loads(row) for row in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     curve = [row for row in rows if row.get("kind") == "validation"]
     KEPT.mkdir(parents=True, exist_ok=True)
-    kept = [{"step": row["step"], "psnr": row[DIRECTION], "copy": copy} for row in curve]
+    kept = [
+        {"step": row["step"], "psnr": row[DIRECTION], "copy": copy, "constant": constant}
+        for row in curve
+    ]
     (KEPT / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
     reached = float(np.mean([row["psnr"] for row in kept[-3:]]))
-    assert reached > copy + GAIN, f"{name}: {reached:.2f} dB, the source itself {copy:.2f}"
+    told = f"{name}: {reached:.2f} dB, the source itself {copy:.2f}, the mean image {constant:.2f}"
+    assert reached > max(copy + GAIN, constant), told
 
 
 def test_every_method_is_among_those_that_must_learn(simulated) -> None:

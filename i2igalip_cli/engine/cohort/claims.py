@@ -2,7 +2,8 @@
 
 A claim is the file `claims/KEY.GENERATION`, created exclusively; the newest generation is the
 holder. A holder is dead when its process provably is, or when it hasn't written to its file for a
-lease. A dead holder is followed by creating the next generation: of many that try, one can.
+lease; one that was killed before it wrote who it is, when it hasn't for a beat. A dead holder is
+followed by creating the next generation: of many that try, one can.
 Ages are differences of modification times on the same file system; no two clocks are compared.
 Whoever asks for the time there writes a byte: to set a time might be to set one's own.
 """
@@ -164,7 +165,7 @@ class Claims:
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(json.dumps(identity))
-        except BaseException:  # of a full disk, too: an empty claim would hold for a lease
+        except BaseException:  # of a full disk, too: an empty claim would hold for a beat
             path.unlink(missing_ok=True)
             raise
 
@@ -193,9 +194,10 @@ class Claims:
             identity = None
         if identity is not None and identity.is_provably_dead():
             return True
+        silence = self.lease if identity is not None else self.lease / BEATS
         write_byte(self.clock, b".", create=True)
         try:
-            return self.clock.stat().st_mtime - path.stat().st_mtime > self.lease
+            return self.clock.stat().st_mtime - path.stat().st_mtime > silence
         except FileNotFoundError:
             return False  # just released
 

@@ -95,7 +95,8 @@ def test_a_worker_dies_with_its_supervisor_and_the_rest_is_taken_over(world) -> 
     assert len(world.lines("row")) <= count + 1, "an orphan went on"
     began = time.monotonic()
     assert world.run(resume=True).count("done") == 5
-    assert time.monotonic() - began < 10, "a dead process's claims need no lease to pass"
+    # A claim that the worker was just writing lasts a beat of 10 s, every other none at all.
+    assert time.monotonic() - began < 30, "a dead process's claims need no lease to pass"
     assert [name for name in world.leftovers() if not name.startswith("runs/")] == []
     assert len({key for key, *_ in world.lines("row")}) == len(world.lines("row")) >= 4
 
