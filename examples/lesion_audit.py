@@ -1,7 +1,7 @@
 """What a translation makes of lesions: how much of their contrast survives, and what it invents.
 
     python examples/lesion_audit.py [--weights NAME=RUN ...] [--direction T1:T2 ...]
-                                    [--subjects 8] [--json FILE] [--picture FILE.png]
+                                    [--subjects 8] [--spacing 2] [--json FILE] [--picture FILE.png]
 
 Lesions of known contrast (`lesions.py`) are put into test subjects of `simulate_brains.py`, which
 no training has seen. Everything else of an image stays, down to the noise, so that two
@@ -25,13 +25,14 @@ import numpy as np
 from lesion_findings import (
     Audit,
     CheckpointTranslation,
+    CoarseTranslation,
     Finding,
     Translate,
     audit_patient,
     view,
 )
 from lesions import KINDS, Kind, Patient
-from simulate_brains import FIRST_SEED, FIXED, Anatomy
+from simulate_brains import FIRST_SEED, FIXED, SPACING_MM, Anatomy, read_factor
 
 from i2igalip_cli import load_checkpoint
 from i2igalip_cli.evaluation.pictures import draw_panel, save_picture
@@ -232,6 +233,14 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--radius", nargs="+", type=float, default=RADII_MM, metavar="MM")
     add("--each", type=int, default=2, help="lesions of a size in a subject")
     add("--subjects", type=int, default=8)
+    add(
+        "--spacing",
+        type=read_factor,
+        default=1,
+        dest="factor",
+        metavar="MM",
+        help=f"voxels that the weights learned from, a multiple of {SPACING_MM}, its default",
+    )
     add("--json", type=Path, help="also write every finding here")
     add("--picture", type=Path, help="draw the first subject here, by the first weights")
     options = parser.parse_args(arguments)
@@ -293,7 +302,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = read_options(arguments)
     checkpoints = {name: load_checkpoint(file) for name, file in options.weights}
     missing = sorted(set(METHODS) - {c.config.method for c in checkpoints.values()})
-    methods = {name: CheckpointTranslation(checkpoint) for name, checkpoint in checkpoints.items()}
+    methods = {
+        name: CoarseTranslation(CheckpointTranslation(checkpoint), options.factor)
+        for name, checkpoint in checkpoints.items()
+    }
     able = [one for one in methods.values() if one.translates(*options.direction[0])]
     if options.picture is not None and not able:
         sys.exit(f"--picture: no checkpoint translates {' to '.join(options.direction[0])}")

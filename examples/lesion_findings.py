@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 from lesions import Kind, Patient
+from simulate_brains import coarsen
 
 from i2igalip_cli.checkpoints import Checkpoint
 from i2igalip_cli.config import IntensityPolicy
@@ -66,6 +67,34 @@ class CheckpointTranslation:
             )
         made = self._ready[source, target](volume)
         return Made(volume=made.volume, span=made.out_window.high - made.out_window.low)
+
+
+class CoarseTranslation:
+    """A method that sees blocks of voxels as one, as it learned from coarser brains.
+
+    Args:
+        method: What translates.
+        factor: Voxels along each axis of a block; what fills none is 0 in the image made.
+    """
+
+    def __init__(self, method: Translate, factor: int) -> None:
+        self.policy = method.policy
+        self._method, self._factor = method, factor
+
+    def translates(self, source: str, target: str) -> bool:
+        """Whether the method has learned this direction."""
+        return self._method.translates(source, target)
+
+    def __call__(self, volume: Volume, source: str, target: str) -> Made:
+        """Translate a volume from one contrast to another, on its own grid."""
+        array, affine = coarsen(volume.array, volume.affine, self._factor)
+        made = self._method(Volume(array=array, affine=affine), source, target)
+        fine = made.volume.array
+        for axis in range(3):
+            fine = fine.repeat(self._factor, axis)
+        rest = [(0, whole - side) for whole, side in zip(volume.shape, fine.shape, strict=True)]
+        whole = Volume(array=np.pad(fine, rest), affine=volume.affine)
+        return Made(volume=whole, span=made.span)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -272,22 +272,29 @@ def simulate(
     return {"split": split, "seed": seed, "sequences": sequences}
 
 
+def read_factor(text: str) -> int:
+    """Voxels along each axis that become one, from the spacing in mm of a command line."""
+    factor, rest = divmod(int(text), SPACING_MM)
+    if factor < 1 or rest:
+        raise argparse.ArgumentTypeError(f"{text}: a multiple of {SPACING_MM}")
+    return factor
+
+
 def main() -> None:
     """Simulate the cohort that the command line asks for."""
     parser = argparse.ArgumentParser(description="Simulate T1, T2 and PD brain MRI.")
     parser.add_argument("out", type=Path)
     for split, count in (("train", 72), ("paired", 12), ("val", 2), ("test", 6)):
         parser.add_argument(f"--{split}", type=int, default=count, metavar="N")
-    parser.add_argument("--spacing", type=int, default=SPACING_MM, metavar="MM", help="2, 4, ...")
+    parser.add_argument(
+        "--spacing", type=read_factor, default=1, dest="factor", metavar="MM", help="2, 4, ..."
+    )
     options = parser.parse_args()
-    factor, rest = divmod(options.spacing, SPACING_MM)
-    if factor < 1 or rest:
-        parser.error(f"--spacing {options.spacing}: a multiple of {SPACING_MM}")
     anatomy = Anatomy()
     records = []
     for split in FIRST_SEED:
         for number in range(getattr(options, split)):
-            records.append(simulate(options.out, split, number, anatomy, factor))
+            records.append(simulate(options.out, split, number, anatomy, options.factor))
             print(f"{split} {number + 1}/{getattr(options, split)}", flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "subjects.json").write_text(json.dumps(records, indent=1))

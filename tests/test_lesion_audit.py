@@ -233,6 +233,29 @@ def test_where_no_way_back_is_known_there_is_no_cycle(modules, patient) -> None:
     assert back.splitlines()[2] == "| cut | one way: no cycle |  |  |  |  |  |"
 
 
+def test_a_coarse_method_sees_means_of_blocks_where_they_lie(modules, patient) -> None:
+    """With a factor of 2 and a method that changes nothing, block for block."""
+    seen = []
+
+    class Same:
+        policy = IntensityPolicy()
+
+        def __call__(self, volume, source, target):
+            seen.append(volume)
+            return modules.findings.Made(volume=volume, span=7.0)
+
+    image = patient.image("T1")  # 45 x 49 x 43: the last plane of each axis fills no block
+    made = modules.findings.CoarseTranslation(Same(), 2)(image, "T1", "T2")
+    blocks = image.array[:44, :48, :42].reshape(22, 2, 24, 2, 21, 2).mean(axis=(1, 3, 5))
+    expected = np.zeros(image.shape, np.float32)
+    expected[:44, :48, :42] = np.kron(blocks, np.ones((2, 2, 2)))
+    np.testing.assert_allclose(made.volume.array, expected, rtol=1e-6)
+    np.testing.assert_array_equal(made.volume.affine, image.affine)
+    assert made.span == 7
+    corner = image.affine @ [0.5, 0.5, 0.5, 1]  # between the first eight voxels
+    np.testing.assert_allclose(seen[0].affine @ [0, 0, 0, 1], corner)
+
+
 def finding(modules, subject: int, truth: float, output: float):
     return modules.findings.Finding(
         subject=subject,

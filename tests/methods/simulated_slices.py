@@ -11,7 +11,7 @@ LEVELS = {  # background, fluid, grey, white
     "T1": (0.0, 0.15, 0.55, 0.95),
     "T2": (0.0, 1.00, 0.60, 0.35),
 }
-TRAINING, HELD_OUT = 16, 4  # subjects: of each contrast, and in both
+TRAINING, HELD_OUT = 64, 4  # subjects: of each contrast, and in both
 
 
 def draw_tissues(seed: int) -> np.ndarray:

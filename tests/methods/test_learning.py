@@ -30,6 +30,14 @@ from i2igalip_cli.methods import METHODS
 KEPT = Path(__file__).parents[2] / "build" / "learning"
 GAIN = 3.0  # dB above the source itself
 DIRECTION = "psnr T1 to T2"
+COMMON = {
+    "encoder": "demo",
+    "mirror": True,
+    "validate_every": 100,
+    "validation_slices": 0,
+    "preview_every": 1000,
+    "save_every": 500,
+}
 # Sizes and lengths at which a method learns within minutes on one core.
 LEARNING = {
     "ugatit": {
@@ -39,10 +47,11 @@ LEARNING = {
         "discriminator_width": 16,
         "global_layers": 5,
         "local_layers": 4,
-        "steps": 1200,
+        "steps": 300,
         "batch": 4,
-        "learning_rate": 1e-3,
-        "discriminator_rate": 4e-4,
+        "learning_rate": 4e-4,
+        "discriminator_rate": 2e-4,
+        "ema_decay": 0.98,
     },
     "galip": {
         "generator": GeneratorConfig(
@@ -56,10 +65,11 @@ LEARNING = {
         ),
         "heads": HeadConfig(blocks=(1, 3)),
         "distinct_domains": True,
-        "steps": 900,
-        "batch": 2,
-        "learning_rate": 1e-3,
-        "discriminator_rate": 1e-3,
+        "steps": 800,
+        "batch": 4,
+        "learning_rate": 5e-4,
+        "discriminator_rate": 3e-4,
+        "ema_decay": 0.98,
     },
     "syndiff": {
         "width": 16,
@@ -72,20 +82,21 @@ LEARNING = {
         "discriminator_width": 16,
         "noisy_width": 8,
         "noisy_levels": 3,
-        "steps": 600,
-        "batch": 2,
+        "steps": 300,
+        "batch": 4,
         "learning_rate": 5e-4,
-        "discriminator_rate": 5e-4,
+        "discriminator_rate": 2e-4,
         "ema_decay": 0.98,
     },
     "cyclegan": {
         "width": 16,
         "blocks": 3,
         "discriminator_width": 16,
-        "steps": 600,
-        "batch": 2,
-        "learning_rate": 1e-3,
-        "discriminator_rate": 1e-3,
+        "steps": 400,
+        "batch": 4,
+        "learning_rate": 4e-4,
+        "discriminator_rate": 2e-4,
+        "ema_decay": 0.98,
     },
     "cut": {
         "width": 16,
@@ -95,7 +106,7 @@ LEARNING = {
         "projection": 32,
         "steps": 600,
         "batch": 4,
-        "learning_rate": 5e-4,
+        "learning_rate": 1e-3,
         "discriminator_rate": 5e-4,
         "ema_decay": 0.98,
     },
@@ -133,10 +144,11 @@ LEARNING = {
         "discriminator_width": 16,
         "discriminator_levels": 3,
         "scales": 2,
-        "steps": 1000,
+        "steps": 300,
         "batch": 4,
         "learning_rate": 4e-4,
-        "discriminator_rate": 4e-4,
+        "discriminator_rate": 2e-4,
+        "ema_decay": 0.98,
     },
 }
 
@@ -181,8 +193,7 @@ class Constant:
 def test_a_method_learns_what_neither_a_copy_nor_a_constant_knows(
     name, simulated, tmp_path
 ) -> None:
-    settings = {"encoder": "demo", "validate_every": 100, "preview_every": 1000, "save_every": 500}
-    config = CONFIGS[name](**{**settings, "validation_slices": 0, **LEARNING[name]})
+    config = CONFIGS[name](**{**COMMON, **LEARNING[name]})
     trainer = Trainer(simulated, tmp_path / "run", config, "cpu")
     validator = Validator(simulated, config, Processes())
     copy, constant = (
