@@ -286,9 +286,9 @@ def test_the_papers_encoder_is_never_replaced(program, dataset, tmp_path) -> Non
 
 def test_prepare_takes_patterns_and_json(program, raw, tmp_path) -> None:
     out = tmp_path / "d"
-    result = program("prepare", raw, "--out", out, "--pattern", "T1=*t1*", "--json")
+    result = program("prepare", raw, "--out", out, "--domain", "T1=*t1*", "--json")
     assert set(json.loads(result.out)["slices"]) == {"T1"}
-    assert program("prepare", raw, "--out", tmp_path / "e", "--pattern", "T1").code == 1
+    assert program("prepare", raw, "--out", tmp_path / "e", "--domain", "T1").code == 1
 
 
 def test_download_weights_lists_and_checks_what_ships(program) -> None:

@@ -106,7 +106,7 @@ def test_the_presets_are_the_papers_settings(name: str) -> None:
     assert config.generator.width == 32
     assert config.generator.multipliers == (1, 1, 2, 2, 4, 4)
     prepared = load_prepare_config(path)
-    assert prepared.counts_subjects
+    assert prepared.layout.counts_subjects
     assert prepared.split == {"ixi": (25, 5, 10), "pelvis": (9, 1, 4)}[name]
     assert (
         set(prepared.patterns)

@@ -78,20 +78,17 @@ def find_held_out(index: DatasetIndex, raw: Path, direction: Direction) -> list[
 
 
 def _find_raw(raw: Path, shard: Shard) -> Path:
-    """The file that slices were cut from; of several with its name, that in the subject's folder.
+    """The volume that slices were cut from.
 
     Raises:
-        DatasetError: There is none, or the name doesn't tell which.
+        DatasetError: It isn't there.
     """
-    found = sorted(raw.rglob(shard.source))
-    if len(found) > 1:
-        found = [path for path in found if path.parent.name == shard.subject]
-    if len(found) != 1:
+    path = raw / shard.source
+    if not path.exists():
         raise DatasetError(
-            f"{len(found)} files below {raw} are the {shard.domain} volume {shard.source} of "
-            f"{shard.subject}: give the folder that the dataset was prepared from with --raw"
+            f"{path}: no such volume; give the folder that the dataset was prepared from with --raw"
         )
-    return found[0]
+    return path
 
 
 def translate_run(

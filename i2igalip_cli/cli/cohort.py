@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from i2igalip_cli.cli.console import plain, print_json, progress, say
+from i2igalip_cli.cli.console import SOME_FAILED, plain, print_json, progress, say
 
 if TYPE_CHECKING:
     from i2igalip_cli.engine.cohort.table import CohortReport
 
-SOME_FAILED = 3  # exit code
 _LISTED = 20  # failures
 _SECONDS = 60.0  # between two lines of progress where there is no terminal
 

@@ -16,6 +16,7 @@ from i2igalip_cli.errors import one_line
 if TYPE_CHECKING:
     from rich.table import Table
 
+SOME_FAILED = 3  # exit code: some of the volumes can't be used, the others are done
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, cast, get_args
 import typer
 
 from i2igalip_cli.cli import evaluate_options as given
-from i2igalip_cli.cli.cohort import SOME_FAILED, volumes_progress
-from i2igalip_cli.cli.console import plain, print_json, say, warn
+from i2igalip_cli.cli.cohort import volumes_progress
+from i2igalip_cli.cli.console import SOME_FAILED, plain, print_json, say, warn
 from i2igalip_cli.domains import Modality
 from i2igalip_cli.errors import EvaluationError
 

@@ -11,6 +11,7 @@ from i2igalip_cli.config.data import (
     IntensityPolicy,
     Plane,
     PrepareConfig,
+    Steps,
 )
 from i2igalip_cli.config.files import (
     from_dict,
@@ -51,6 +52,7 @@ __all__ = [
     "Plane",
     "Precision",
     "PrepareConfig",
+    "Steps",
     "SynDiffConfig",
     "TimedUnetConfig",
     "TrainConfig",

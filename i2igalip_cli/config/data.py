@@ -1,10 +1,11 @@
 """How volumes become slices: intensities, field of view, planes, split."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from i2igalip_cli.config.faults import raise_faults
+from i2igalip_cli.config.presets import GENERAL, PRESETS, Preset
 
 Plane = Literal["axial", "coronal", "sagittal"]
 PLANES: tuple[Plane, ...] = get_args(Plane)
@@ -64,24 +65,67 @@ class CropPolicy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Steps:
+    """What is done to volumes before they are cut: nothing, unless it is asked for.
+
+    Attributes:
+        bias: Divide MR by its bias field (N4).
+        register: The domain onto whose volume a subject's others are laid, rigidly; "" for none.
+        reorient: Axes of the array, such as "RAS"; "" leaves them as they are.
+        spacing_mm: Distance of voxels along the three axes; () leaves it.
+        mask: Empty what is neither head nor body.
+    """
+
+    bias: bool = False
+    register: str = ""
+    reorient: str = ""
+    spacing_mm: tuple[float, ...] = ()
+    mask: bool = False
+
+    def __post_init__(self) -> None:
+        """Report axes and distances that there can't be."""
+        letters = {frozenset("RL"), frozenset("AP"), frozenset("SI")}
+        named = {pair for pair in letters for letter in self.reorient if letter in pair}
+        raise_faults(
+            self,
+            [
+                (
+                    bool(self.reorient) and (len(self.reorient) != 3 or len(named) != 3),
+                    f"reorient = {self.reorient}: three letters of R or L, A or P, S or I",
+                ),
+                (
+                    bool(self.spacing_mm)
+                    and (len(self.spacing_mm) != 3 or min(self.spacing_mm) <= 0),
+                    f"spacing_mm = {list(self.spacing_mm)}: three distances above 0",
+                ),
+            ],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class PrepareConfig:
     """How a raw folder becomes a dataset: the table [prepare] of a settings file.
 
     Attributes:
-        patterns: File-name pattern of each domain; none given: `*NAME*` for T1, T2 and PD.
+        preset: A public dataset whose layout is known, of `PRESETS`; "" for any other.
+        patterns: File-name pattern of each domain, over the preset's; none given and no preset:
+            `*NAME*` for T1, T2 and PD.
         captions: Captions by domain: of one that isn't known yet, or over a known one's.
         planes: Which planes slices are cut in.
         crop: How the field of view is cut to the foreground.
+        steps: What is done to volumes before.
         split: Subjects for train, val and test: numbers of subjects when all are whole and one is
-            above 1, else shares of all of them.
+            above 1, else shares of all of them; () is the preset's, or 0.7, 0.1 and 0.2.
         seed: Of the split.
     """
 
+    preset: str = ""
     patterns: Mapping[str, str] = field(default_factory=dict)
     captions: Mapping[str, str] = field(default_factory=dict)
     planes: tuple[Plane, ...] = ("axial",)
     crop: CropPolicy = field(default_factory=CropPolicy)
-    split: tuple[float, ...] = (0.7, 0.1, 0.2)
+    steps: Steps = field(default_factory=Steps)
+    split: tuple[float, ...] = ()
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -96,13 +140,23 @@ class PrepareConfig:
                     f"planes = {list(self.planes)}: some of {', '.join(PLANES)}, each once",
                 ),
                 (
-                    len(self.split) != 3 or min(self.split) < 0 or sum(self.split) <= 0,
+                    bool(self.preset) and self.preset not in PRESETS,
+                    f"preset = {self.preset}: of {', '.join(PRESETS)}",
+                ),
+                (
+                    bool(self.split)
+                    and (len(self.split) != 3 or min(self.split) < 0 or sum(self.split) <= 0),
                     f"split = {list(self.split)}: three numbers from 0, for train, val and test",
                 ),
             ],
         )
 
     @property
-    def counts_subjects(self) -> bool:
-        """Whether `split` holds numbers of subjects rather than shares."""
-        return max(self.split) > 1 and all(float(part).is_integer() for part in self.split)
+    def layout(self) -> Preset:
+        """How files lie: the preset's, with these patterns and this split over it."""
+        known = PRESETS[self.preset] if self.preset else GENERAL
+        patterns = {**known.patterns, **self.patterns}
+        if self.patterns and not self.preset:
+            patterns = dict(self.patterns)
+        split = self.split or known.split
+        return replace(known, patterns=patterns, split=split, insisted=tuple(self.patterns))

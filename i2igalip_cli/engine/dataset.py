@@ -7,7 +7,7 @@ DATASET/train/T1/sub-01_axial.npy     (N, H, W) float16 in [0, 1]; likewise val 
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -25,6 +25,21 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @dataclass(frozen=True, kw_only=True)
+class RawGrid:
+    """The grid that a volume had before it was prepared; () where that isn't known.
+
+    Attributes:
+        shape: Voxels along I, J, K.
+        affine: Voxel indices to RAS+ mm, (4, 4) row by row.
+        motion: RAS+ mm of the prepared grid to those of this one, (4, 4) row by row.
+    """
+
+    shape: tuple[int, ...] = ()
+    affine: tuple[float, ...] = ()
+    motion: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Shard:
     """The slices of one volume in one plane.
 
@@ -33,15 +48,19 @@ class Shard:
         domain: Name of its domain.
         split: train, val or test.
         file: Of the slices, relative to the dataset.
-        source: The raw file it was cut from.
+        source: Path below the raw folder of the volume that it was cut from.
         plane: Of the slices.
         shape: (N, H, W).
         first: Index in the volume of the first slice kept.
         corner: Row and column in the volume's whole slices of the first pixel kept.
         window: Intensities (low, high) that became 0 and 1.
         spacing_mm: Distance between rows and between columns.
-        grid: Identity of the volume's voxel grid (shape and affine); volumes of one subject on one
-            grid are registered to each other. "" where it isn't known.
+        grid: Identity of the volume's voxel grid (shape and affine); volumes of one subject and
+            visit on one grid are registered to each other. "" where it isn't known.
+        session: Which visit; "" where there is one.
+        content: SHA-256 of the raw volume's intensities.
+        raw: The grid that it had.
+        steps: What was done to it, a line a step.
     """
 
     subject: str
@@ -56,6 +75,10 @@ class Shard:
     window: tuple[float, float]
     spacing_mm: tuple[float, float]
     grid: str = ""
+    session: str = ""
+    content: str = ""
+    raw: RawGrid = field(default_factory=RawGrid)
+    steps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +182,7 @@ class SliceDataset:
         )
         self._starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
         self._registered = {
-            (shard.subject, shard.grid, shard.plane, names.index(shard.domain)): row
+            (shard.subject, shard.session, shard.grid, shard.plane, names.index(shard.domain)): row
             for row, shard in enumerate(self.shards)
             if shard.grid
         }
@@ -232,7 +255,7 @@ class SliceDataset:
             Its number; None where the dataset has no registered volume or it lacks that slice.
         """
         shard = self.shards[self._shard_of[number]]
-        row = self._registered.get((shard.subject, shard.grid, shard.plane, domain))
+        row = self._registered.get((shard.subject, shard.session, shard.grid, shard.plane, domain))
         if row is None:
             return None
         other = self.shards[row]
@@ -242,7 +265,7 @@ class SliceDataset:
     @property
     def has_pairs(self) -> bool:
         """Whether any subject has registered volumes of two domains."""
-        places = {(subject, grid, plane) for subject, grid, plane, _ in self._registered}
+        places = {key[:-1] for key in self._registered}
         return len(places) < len(self._registered)
 
     def place(self, number: int) -> float:

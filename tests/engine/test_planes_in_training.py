@@ -38,7 +38,7 @@ def planes(tmp_path_factory):
     for subject in range(2):
         for domain, array in bodies.items():
             path = folder / "raw" / f"sub-{subject}_{domain}.nii"
-            nib.save(nib.Nifti1Image(array, affine), path)
+            nib.save(nib.Nifti1Image((1 + subject) * array, affine), path)  # no scan twice
     settings = PrepareConfig(planes=PLANES, crop=CropPolicy(margin_mm=2), split=(1, 0, 0))
     report = prepare(folder / "raw", folder / "out", settings)
     assert report.pairs == 4, "a volume counts once, in however many planes it was cut"

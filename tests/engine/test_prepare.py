@@ -7,14 +7,18 @@ from conftest import OBLIQUE, head, write_head
 
 from i2igalip_cli.config import IntensityPolicy, PrepareConfig, parse_assignments
 from i2igalip_cli.engine.dataset import SPLITS, SliceDataset, read_index
-from i2igalip_cli.engine.prepare import (
-    find_volumes,
-    prepare,
-    split_subjects,
-)
-from i2igalip_cli.errors import ConfigError, DatasetError, VolumeError
+from i2igalip_cli.engine.prepare import Found, find_volumes, prepare, split_subjects
+from i2igalip_cli.engine.prepare.run import name_domains
+from i2igalip_cli.errors import ConfigError, DatasetError
 
-ALL = {name: f"*{name}*" for name in ("T1", "T2", "PD")}
+
+def find(raw, **settings) -> Found:
+    chosen = PrepareConfig(**settings)
+    return find_volumes(raw, name_domains(chosen), chosen.layout)
+
+
+def deal(volumes, seed=0, locked=None, **settings) -> dict[str, str]:
+    return split_subjects(volumes, PrepareConfig(**settings).layout, seed, locked)
 
 
 def test_every_subject_lies_in_one_split_and_every_domain_is_there(dataset) -> None:
@@ -52,8 +56,8 @@ def test_empty_ends_are_left_out(tmp_path) -> None:
 
 
 def test_folders_named_after_splits_decide(tmp_path) -> None:
-    for split, subject in (("train", "a"), ("val", "b"), ("test", "c")):
-        write_head(tmp_path / "train" / "raw" / split / f"{subject}_T1.nii")
+    for seed, (split, subject) in enumerate((("train", "a"), ("val", "b"), ("test", "c"))):
+        write_head(tmp_path / "train" / "raw" / split / f"{subject}_T1.nii", seed=seed)
     report = prepare(
         tmp_path / "train" / "raw", tmp_path / "out", PrepareConfig(patterns={"T1": "*T1*"})
     )
@@ -69,21 +73,18 @@ def test_a_subject_in_two_splits_or_none_is_refused(tmp_path) -> None:
     write_head(tmp_path / "train" / "a_T1.nii")
     write_head(tmp_path / "test" / "a_T2.nii", "T2")
     with pytest.raises(DatasetError, match="two splits"):
-        split_subjects(find_volumes(tmp_path, ALL), PrepareConfig(split=(1, 0, 0)))
+        deal(find(tmp_path).volumes, split=(1, 0, 0))
     (tmp_path / "test" / "a_T2.nii").rename(tmp_path / "b_T2.nii")
     with pytest.raises(DatasetError, match="none of the folders"):
-        split_subjects(find_volumes(tmp_path, ALL), PrepareConfig(split=(1, 0, 0)))
+        deal(find(tmp_path).volumes, split=(1, 0, 0))
 
 
 def test_shares_deal_all_subjects(raw) -> None:
-    volumes = find_volumes(raw, ALL)
-    split = split_subjects(volumes, PrepareConfig(split=(0.6, 0.2, 0.2), seed=1))
+    volumes = find(raw).volumes
+    split = deal(volumes, 1, split=(0.6, 0.2, 0.2))
     assert [list(split.values()).count(name) for name in SPLITS] == [3, 1, 1]
-    assert split_subjects(volumes, PrepareConfig(split=(0.6, 0.2, 0.2), seed=1)) == split
-    assert any(
-        split_subjects(volumes, PrepareConfig(split=(0.6, 0.2, 0.2), seed=s)) != split
-        for s in range(2, 6)
-    )
+    assert deal(volumes, 1, split=(0.6, 0.2, 0.2)) == split
+    assert any(deal(volumes, s, split=(0.6, 0.2, 0.2)) != split for s in range(2, 6))
 
 
 @pytest.mark.parametrize(
@@ -92,14 +93,14 @@ def test_shares_deal_all_subjects(raw) -> None:
 )
 def test_the_subject_is_the_name_without_the_domain(tmp_path, name, subject) -> None:
     write_head(tmp_path / name)
-    assert find_volumes(tmp_path, ALL)[0].subject == subject
+    assert find(tmp_path).volumes[0].subject == subject
 
 
 def test_one_subject_under_two_domains_names_is_one(tmp_path) -> None:
     for stem in ("1_01_P_T1", "1_01_P_CT", "2_03_P_T1", "2_03_P_CT"):
         write_head(tmp_path / f"{stem}.nii.gz")
     patterns = {"pelvic-MR": "*_T1.nii*", "pelvic-CT": "*_CT.nii*"}
-    found = find_volumes(tmp_path, patterns)
+    found = find(tmp_path, patterns=patterns).volumes
     assert sorted((v.subject, v.domain) for v in found) == [
         (subject, domain)
         for subject in ("1_01_P", "2_03_P")
@@ -109,7 +110,7 @@ def test_one_subject_under_two_domains_names_is_one(tmp_path) -> None:
 
 def test_a_name_that_is_the_domain_takes_its_folders(tmp_path) -> None:
     write_head(tmp_path / "patient7" / "T1.nii")
-    assert find_volumes(tmp_path, ALL)[0].subject == "patient7"
+    assert find(tmp_path).volumes[0].subject == "patient7"
 
 
 def test_two_volumes_of_one_subject_and_domain_are_refused_whole(tmp_path) -> None:
@@ -125,7 +126,9 @@ def test_a_constant_volume_is_named_and_nothing_is_left(tmp_path) -> None:
 
     (tmp_path / "raw").mkdir()
     nib.save(nib.Nifti1Image(np.ones((9, 9, 9)), np.eye(4)), tmp_path / "raw" / "a_T1.nii")
-    with pytest.raises(VolumeError, match=r"a_T1\.nii: constant"):
+    with pytest.raises(
+        DatasetError, match=r"1 of the volumes can't be used: .*a_T1\.nii: constant"
+    ):
         prepare(tmp_path / "raw", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["raw"]
 
@@ -172,10 +175,10 @@ def test_an_output_in_the_way_and_no_input_are_refused(raw, tmp_path) -> None:
 
 
 def test_patterns_from_the_command_line() -> None:
-    assert parse_assignments("--pattern", ["T1=*t1*", "CT=a=b"]) == {"T1": "*t1*", "CT": "a=b"}
+    assert parse_assignments("--domain", ["T1=*t1*", "CT=a=b"]) == {"T1": "*t1*", "CT": "a=b"}
     for wrong in (["T1"], ["=x"], ["T1="], ["T1=a", "T1=b"]):
         with pytest.raises(ConfigError, match="DOMAIN"):
-            parse_assignments("--pattern", wrong)
+            parse_assignments("--domain", wrong)
 
 
 def test_coronal_slices_and_another_percentile(raw, tmp_path) -> None:
@@ -277,5 +280,5 @@ def test_volumes_on_one_grid_are_registered_partners_and_others_are_not(tmp_path
 def test_a_pair_of_header_and_voxels_is_one_volume(tmp_path) -> None:
     nib.save(nib.Nifti1Pair(head(), OBLIQUE), tmp_path / "sub-0_T1.hdr")
     assert {path.suffix for path in tmp_path.iterdir()} == {".hdr", ".img"}
-    (found,) = find_volumes(tmp_path, {"T1": "*T1*"})
-    assert found.path.name == "sub-0_T1.hdr"
+    (found,) = find(tmp_path, patterns={"T1": "*T1*"}).volumes
+    assert found.name == "sub-0_T1.hdr"

@@ -1,0 +1,134 @@
+"""One volume to shards: intensities to [0, 1], the field of view to its foreground, slices."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from i2igalip_cli.config import IntensityPolicy, Plane, PrepareConfig
+from i2igalip_cli.domains import Domain
+from i2igalip_cli.engine.dataset import Shard, Split
+from i2igalip_cli.engine.prepare.finding import RawVolume
+from i2igalip_cli.engine.prepare.steps import Stepped
+from i2igalip_cli.errors import VolumeError
+from i2igalip_cli.volumes import Volume
+from i2igalip_cli.volumes.foreground import Box, find_box, foreground_level
+from i2igalip_cli.volumes.intensity import IntensityWindow, find_window
+from i2igalip_cli.volumes.slicing import in_plane_spacing, turn_box, view_slices
+
+MINIMUM_FOREGROUND = 0.01  # share of a slice's pixels; emptier slices are left out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cutter:
+    """What all volumes of a dataset are cut by.
+
+    Attributes:
+        domains: By name.
+        settings: Planes and crop.
+        policy: How volumes without a fixed window are scaled.
+        out: Folder of the dataset.
+    """
+
+    domains: Mapping[str, Domain]
+    settings: PrepareConfig
+    policy: IntensityPolicy
+    out: Path
+
+    def cut(
+        self, raw: RawVolume, stepped: Stepped, split: Split, content: str
+    ) -> tuple[list[Shard], list[str]]:
+        """Write the shards of a volume, one a plane.
+
+        Args:
+            raw: Where it came from.
+            stepped: Itself, after all steps.
+            split: Of its subject.
+            content: Identity of what the file holds.
+
+        Returns:
+            The shards, none of a plane without foreground; and what people should know.
+
+        Raises:
+            VolumeError: It can't be scaled.
+        """
+        notes, volume = [], stepped.volume
+        if volume.nonfinite_voxels:
+            notes.append(f"{raw.name}: {volume.nonfinite_voxels} voxels were not finite; set to 0")
+        try:
+            window = find_window(volume.array, self.domains[raw.domain], self.policy)
+        except VolumeError as error:
+            raise VolumeError(f"{raw.name}: {error}") from error
+        box = find_box(volume, window, self.settings.crop)
+        shards = []
+        for plane in self.settings.planes:
+            slices, place = self._cut_plane(volume, window, box, plane)
+            if len(slices) == 0:
+                notes.append(f"{raw.name}: no {plane} slice with foreground; left out")
+                continue
+            shard = _describe(raw, stepped, window, split, content, plane, slices.shape, place)
+            (self.out / shard.file).parent.mkdir(parents=True, exist_ok=True)
+            np.save(self.out / shard.file, slices)
+            shards.append(shard)
+        return shards, notes
+
+    def _cut_plane(
+        self, volume: Volume, window: IntensityWindow, box: Box, plane: Plane
+    ) -> tuple[npt.NDArray[np.float16], tuple[int, int, int]]:
+        """The slices (N, H, W) of a plane, without empty ends; where their corner lies."""
+        across, rows, columns = turn_box(box, volume.shape, volume.affine, plane)
+        view = view_slices(volume.array[box], volume.affine, plane)
+        slices = window.to_unit(view)
+        bright = view > foreground_level(window, self.settings.crop)
+        kept = np.flatnonzero(bright.mean(axis=(1, 2)) >= MINIMUM_FOREGROUND)
+        first, last = (int(kept[0]), int(kept[-1])) if kept.size else (0, -1)
+        corner = (across.start + first, rows.start, columns.start)
+        return slices[first : last + 1].astype(np.float16), corner
+
+
+def content_hash(volume: Volume) -> str:
+    """Identity of a scan's intensities, whatever its file is called and however it is packed."""
+    digest = hashlib.sha256(repr(volume.shape).encode())
+    digest.update(np.ascontiguousarray(volume.array).tobytes())
+    return digest.hexdigest()
+
+
+def _describe(
+    raw: RawVolume,
+    stepped: Stepped,
+    window: IntensityWindow,
+    split: Split,
+    content: str,
+    plane: Plane,
+    shape: tuple[int, ...],
+    place: tuple[int, int, int],
+) -> Shard:
+    (first, row, column), volume = place, stepped.volume
+    scan = "_".join(part for part in (raw.subject, raw.session, plane) if part)
+    return Shard(
+        subject=raw.subject,
+        session=raw.session,
+        domain=raw.domain,
+        split=split,
+        file=Path(split, raw.domain, f"{scan}.npy").as_posix(),
+        source=raw.name,
+        content=content,
+        plane=plane,
+        shape=(shape[0], shape[1], shape[2]),
+        first=first,
+        corner=(row, column),
+        window=(window.low, window.high),
+        spacing_mm=in_plane_spacing(volume.affine, plane),
+        grid=_grid(volume),
+        raw=stepped.raw,
+        steps=stepped.log,
+    )
+
+
+def _grid(volume: Volume) -> str:
+    """Identity of a voxel grid; affines that differ by less than 0.1 micrometre count as one."""
+    affine = np.round(volume.affine, 4) + 0.0  # no negative zeros
+    return hashlib.sha256(repr((volume.shape, affine.tolist())).encode()).hexdigest()[:16]
