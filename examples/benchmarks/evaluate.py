@@ -26,7 +26,7 @@ from i2igalip_cli.engine.evaluator.pairs import Sides, find_pairs
 from i2igalip_cli.engine.evaluator.reading import read_on_grid
 from i2igalip_cli.engine.evaluator.run import EvaluationRequest, run_evaluation
 from i2igalip_cli.engine.evaluator.scoring import DEFAULT_PROTOCOLS, Scoring, make_case
-from i2igalip_cli.engine.evaluator.workers import one_thread_each
+from i2igalip_cli.engine.side_by_side import one_thread_each
 from i2igalip_cli.evaluation.protocols import PROTOCOLS, ProtocolSettings
 
 AIR, RANGE = -1024, (-1024.0, 3000.0)  # HU

@@ -74,6 +74,7 @@ def prepare(
             "--skip-faulty", help="Leave out volumes that can't be used; exit code 3 if there are."
         ),
     ] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes, a subject each at a time.")] = 1,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Only show what was found, what is left out, and why."),
@@ -121,6 +122,7 @@ def prepare(
             settings,
             split_file=split_file,
             skip_faulty=skip_faulty,
+            jobs=jobs,
             on_progress=advance,
         )
     faults = [f"{one.name}: {one.reason}; left out" for one in report.left_out if one.faulty]

@@ -3,15 +3,16 @@
 import nibabel as nib
 import numpy as np
 import pytest
+from conftest import write_head
 from scipy import ndimage
 
 from i2igalip_cli.config import CropPolicy, PrepareConfig, Steps
 from i2igalip_cli.domains import DOMAINS
 from i2igalip_cli.engine.dataset import read_index
-from i2igalip_cli.engine.prepare import prepare
+from i2igalip_cli.engine.prepare import prepare, work
 from i2igalip_cli.engine.prepare.steps import take_steps, undo_steps
 from i2igalip_cli.errors import ConfigError, DatasetError
-from i2igalip_cli.volumes import Volume
+from i2igalip_cli.volumes import Volume, load_entry
 
 SHAPE = (40, 44, 36)
 AFFINE = np.diag([4.0, 4.0, 4.0, 1.0])
@@ -154,3 +155,63 @@ def test_steps_from_the_command_line(program, raw, tmp_path) -> None:
     assert "in pairs: 2" in done.out
     lines = {s.domain: s.steps for s in read_index(tmp_path / "out").shards}
     assert lines["T1"] == ("axes turned to RAS", "resampled to 4 x 4 x 4 mm")
+
+
+def test_the_number_of_processes_changes_no_byte(raw, tmp_path) -> None:
+    for name in ("T1", "T2"):
+        array = nib.load(raw / f"a_{name}.nii.gz").get_fdata(dtype=np.float32)
+        nib.save(nib.Nifti1Image(array * 2, AFFINE), raw / f"b_{name}.nii.gz")
+    for jobs in (1, 2):
+        prepare(raw, tmp_path / f"out{jobs}", settings(register="T1", bias=True), jobs=jobs)
+    assert contents(tmp_path / "out1") == contents(tmp_path / "out2")
+
+
+def contents(folder) -> dict[str, bytes]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+class Killed(BaseException):
+    """As a signal would end the run."""
+
+
+def kill_after(number: int):
+    def tell(done: int, total: int) -> None:
+        if done == number:
+            raise Killed
+
+    return tell
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    """Four subjects of small heads."""
+    for subject in range(4):
+        for name in ("T1", "T2"):
+            write_head(tmp_path / "cohort" / f"s{subject}_{name}.nii.gz", name, seed=subject)
+    return tmp_path / "cohort"
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes_and_does_nothing_twice(
+    cohort, tmp_path, monkeypatch
+) -> None:
+    prepare(cohort, tmp_path / "whole")
+    with pytest.raises(Killed):
+        prepare(cohort, tmp_path / "out", on_progress=kill_after(2))
+    assert not (tmp_path / "out").exists()
+    read = []
+    monkeypatch.setattr(work, "load_entry", lambda e: read.append(e.path.name) or load_entry(e))
+    prepare(cohort, tmp_path / "out")
+    assert sorted({name[:2] for name in read}) == ["s2", "s3"]
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_other_settings_and_other_files_are_not_taken_for_what_was_done(cohort, tmp_path) -> None:
+    for planes in (("axial",), ("coronal",)):
+        with pytest.raises(Killed):
+            chosen = PrepareConfig(planes=planes)
+            prepare(cohort, tmp_path / "out", chosen, on_progress=kill_after(4))
+    write_head(cohort / "s0_T1.nii.gz", seed=77)
+    prepare(cohort, tmp_path / "out")
+    prepare(cohort, tmp_path / "fresh")
+    assert contents(tmp_path / "out") == contents(tmp_path / "fresh")

@@ -3,13 +3,13 @@
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from i2igalip_cli.config import IntensityPolicy, PrepareConfig, Steps
+from i2igalip_cli.config import IntensityPolicy, PrepareConfig
 from i2igalip_cli.domains import DOMAINS, Domain
-from i2igalip_cli.engine.dataset import SPLITS, DatasetIndex, Shard, Split
-from i2igalip_cli.engine.prepare.cutting import Cutter, content_hash
+from i2igalip_cli.engine.dataset import SPLITS, DatasetIndex, Split
+from i2igalip_cli.engine.prepare.cutting import Cutter
 from i2igalip_cli.engine.prepare.finding import Found, LeftOut, RawVolume, find_volumes
 from i2igalip_cli.engine.prepare.splitting import (
     LOCK_NAME,
@@ -17,9 +17,9 @@ from i2igalip_cli.engine.prepare.splitting import (
     split_subjects,
     write_lock,
 )
-from i2igalip_cli.engine.prepare.steps import order, take_steps
-from i2igalip_cli.errors import ConfigError, DatasetError, GalipError
-from i2igalip_cli.volumes import Volume, load_entry
+from i2igalip_cli.engine.prepare.steps import order
+from i2igalip_cli.engine.prepare.work import DONE, Outcome, SubjectWork, do_all, refuse_copies
+from i2igalip_cli.errors import ConfigError, DatasetError
 
 Progress = Callable[[int, int], None]
 
@@ -140,23 +140,28 @@ def prepare(
     policy: IntensityPolicy | None = None,
     split_file: Path | None = None,
     skip_faulty: bool = False,
+    jobs: int = 1,
     on_progress: Progress | None = None,
 ) -> PrepareReport:
-    """Write a prepared dataset.
+    """Write a prepared dataset, the same bytes whatever the number of processes.
+
+    One that was stopped goes on with what is there.
 
     Args:
         raw: Folder of volumes.
         out: New folder.
-        settings: Domains, planes, crop and split.
+        settings: Domains, planes, crop, steps and split.
         policy: How volumes without a fixed window are scaled.
         split_file: Split by subject: what it says stays, and new subjects are added to it.
         skip_faulty: Leave out volumes that can't be used, rather than refuse them all.
-        on_progress: Called with (volumes done, volumes in all).
+        jobs: Processes, each with a subject's volumes at a time.
+        on_progress: Called with (subjects done, subjects in all); visits count as subjects.
 
     Raises:
         ConfigError: A domain without a caption, or a caption without a domain.
-        DatasetError: Nothing to prepare, a volume that can't be used, or `out` exists; nothing is
-            left behind.
+        DatasetError: Nothing to prepare, or `out` exists; a volume that can't be used: nothing is
+            left behind then.
+        VolumeError: The disk is full, or the folder read-only.
     """
     settings = settings or PrepareConfig()
     planned = plan(raw, settings, split_file)
@@ -165,101 +170,58 @@ def prepare(
     if out.exists():
         raise DatasetError(f"{out} exists; give another --out or remove it")
     building = out.with_name(f".{out.name}.unfinished")
-    shutil.rmtree(building, ignore_errors=True)
+    cutter = Cutter(
+        domains=planned.domains,
+        settings=settings,
+        policy=policy or IntensityPolicy(),
+        out=building,
+    )
+    work = SubjectWork(cutter=cutter, split_of=planned.split_of)
+    groups = order(planned.volumes, settings.steps.register)
     try:
-        building.mkdir(parents=True)
-        cutter = Cutter(
-            domains=planned.domains,
-            settings=settings,
-            policy=policy or IntensityPolicy(),
-            out=building,
-        )
-        work = _Work(planned=planned, cutter=cutter, steps=settings.steps)
-        work.run(on_progress)
-        if work.faults and not skip_faulty:
-            raise _refuse(work.faults)
-        shards = work.shards
-        present = [name for name in planned.domains if any(s.domain == name for s in shards)]
-        index = DatasetIndex(
-            domains=tuple(planned.domains[name] for name in present),
-            policy=cutter.policy,
-            crop=settings.crop,
-            planes=settings.planes,
-            shards=tuple(shards),
-        )
-        index.write(building)
-        locked = {} if split_file is None else read_lock(split_file)
-        for path in (building / LOCK_NAME, split_file):
-            if path is not None:
-                write_lock(path, {**locked, **planned.split_of})
+        work.begin()
+        outcomes = do_all(work, groups, jobs, on_progress or (lambda done, total: None))
+        outcomes = refuse_copies(outcomes)
+        faults = [LeftOut(name=o.name, reason=o.fault, faulty=True) for o in outcomes if o.fault]
+        if faults and not skip_faulty:
+            shutil.rmtree(building)
+            raise _refuse(faults)
+        index = _make_index(cutter, outcomes)
+        _finish(building, index, planned.split_of, split_file)
         building.replace(out)
     except OSError as error:
         raise DatasetError(f"can't write {out}: {error.strerror}") from error
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
     return PrepareReport(
         index=index,
-        warnings=tuple(work.warnings),
-        left_out=(*planned.found.left_out, *work.faults),
+        warnings=tuple(note for outcome in outcomes for note in outcome.notes),
+        left_out=(*planned.found.left_out, *faults),
     )
 
 
-@dataclass
-class _Work:
-    """What comes of cutting every volume.
+def _make_index(cutter: Cutter, outcomes: Sequence[Outcome]) -> DatasetIndex:
+    shards = tuple(shard for outcome in outcomes for shard in outcome.shards)
+    present = [name for name in cutter.domains if any(shard.domain == name for shard in shards)]
+    return DatasetIndex(
+        domains=tuple(cutter.domains[name] for name in present),
+        policy=cutter.policy,
+        crop=cutter.settings.crop,
+        planes=cutter.settings.planes,
+        shards=shards,
+    )
 
-    Attributes:
-        planned: What is to be done.
-        cutter: What volumes are cut by.
-        steps: What is done to them before.
-        shards: What was written.
-        warnings: What people should know.
-        faults: What couldn't be used.
-    """
 
-    planned: Plan
-    cutter: Cutter
-    steps: Steps
-    shards: list[Shard] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    faults: list[LeftOut] = field(default_factory=list)
-    _names: dict[str, str] = field(default_factory=dict)  # of scans, by content
-
-    def run(self, on_progress: Progress | None) -> None:
-        """Cut all, subject by subject."""
-        volumes = self.planned.volumes
-        done = 0
-        for group in order(volumes, self.steps.register):
-            reference = None
-            for raw in group:
-                try:
-                    made = self._cut(raw, group, reference)
-                except GalipError as error:
-                    self.faults.append(LeftOut(name=raw.name, reason=str(error), faulty=True))
-                else:
-                    if raw.domain == self.steps.register:
-                        reference = made
-                done += 1
-                if on_progress is not None:
-                    on_progress(done, len(volumes))
-
-    def _cut(self, raw: RawVolume, group: list[RawVolume], reference: Volume | None) -> Volume:
-        """Read, step and cut one volume; what it became."""
-        register = self.steps.register
-        if register and raw.domain != register and reference is None:
-            known = "can't be used" if group[0].domain == register else "isn't there"
-            raise DatasetError(f"the {register} volume to register it onto {known}")
-        volume = load_entry(raw.entry)
-        content = content_hash(volume)
-        if self._names.setdefault(content, raw.name) != raw.name:
-            raise DatasetError(f"the same scan as {self._names[content]}")
-        domain = self.planned.domains[raw.domain]
-        stepped = take_steps(volume, domain, self.steps, reference)
-        split = self.planned.split_of[raw.subject]
-        shards, notes = self.cutter.cut(raw, stepped, split, content)
-        self.shards += shards
-        self.warnings += notes
-        return stepped.volume
+def _finish(
+    building: Path, index: DatasetIndex, split_of: Mapping[str, Split], split_file: Path | None
+) -> None:
+    """Leave nothing in the folder but the dataset: index, split and the shards of the index."""
+    shutil.rmtree(building / DONE, ignore_errors=True)
+    known = {building / shard.file for shard in index.shards}
+    for stray in set(building.rglob("*.npy")) - known:
+        stray.unlink()
+    index.write(building)
+    locked = {} if split_file is None else read_lock(split_file)
+    for path in filter(None, (building / LOCK_NAME, split_file)):
+        write_lock(path, {**locked, **split_of})
 
 
 def _refuse(faults: Sequence[LeftOut]) -> DatasetError:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from conftest import OBLIQUE, head, write_head
 
+from i2igalip_cli.engine import side_by_side
 from i2igalip_cli.engine.evaluator import workers
 from i2igalip_cli.engine.evaluator.api import evaluate
 from i2igalip_cli.engine.evaluator.pairs import Sides, find_pairs
@@ -135,6 +136,7 @@ def test_ctrl_c_while_processes_start_shows_no_traceback_of_theirs(folders, tmp_
         "import os, sys, time, signal\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs of a shell ignore it\n"
         "from pathlib import Path\n"
+        "from i2igalip_cli.engine import side_by_side\n"
         "from i2igalip_cli.engine.evaluator import workers\n"
         "from i2igalip_cli.engine.evaluator.pairs import Sides\n"
         "from i2igalip_cli.engine.evaluator.run import EvaluationRequest, run_evaluation\n"
@@ -144,7 +146,7 @@ def test_ctrl_c_while_processes_start_shows_no_traceback_of_theirs(folders, tmp_
         "    time.sleep(5)\n"
         "if __name__ == '__main__':\n"
         "    workers._WORTH_A_PROCESS = 0\n"
-        "    workers.as_completed = stop\n"
+        "    side_by_side.as_completed = stop\n"
         "    top = Path(sys.argv[1])\n"
         "    sides = Sides(prediction=top / 'pred', reference=top / 'gt')\n"
         "    run_evaluation(EvaluationRequest(pairs=sides, jobs=2))\n"
@@ -164,7 +166,7 @@ def test_ctrl_c_while_processes_start_shows_no_traceback_of_theirs(folders, tmp_
 def test_an_absent_file_starts_no_processes(folders, monkeypatch) -> None:
     pairs = list(find_pairs(request(folders).pairs).pairs)
     pairs[2] = replace(pairs[2], prediction=folders / "absent.nii")
-    monkeypatch.setattr(workers, "ProcessPoolExecutor", None)
+    monkeypatch.setattr(side_by_side, "ProcessPoolExecutor", None)
     results = workers.score_pairs(pairs, Scoring(), jobs=2)
     assert [bool(case.error) for case in results] == [False, False, True, False]
 

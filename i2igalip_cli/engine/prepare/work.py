@@ -1,0 +1,179 @@
+"""Every subject's volumes, stepped and cut: side by side, and once, however often it is stopped.
+
+What became of a subject lies in `done/`, written last and whole, under a name that tells of which
+files: a later run that is asked for the same takes what fits, and does the rest.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import i2igalip_cli
+from i2igalip_cli.config import from_dict
+from i2igalip_cli.engine.dataset import Shard, Split
+from i2igalip_cli.engine.prepare.cutting import Cutter, content_hash
+from i2igalip_cli.engine.prepare.finding import RawVolume
+from i2igalip_cli.engine.prepare.steps import take_steps
+from i2igalip_cli.engine.side_by_side import work_side_by_side
+from i2igalip_cli.errors import DatasetError, GalipError
+from i2igalip_cli.volumes import Volume, load_entry
+from i2igalip_cli.volumes.files import whole_file
+
+DONE = "done"  # folder in an unfinished dataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a volume.
+
+    Attributes:
+        name: Of the raw volume.
+        shards: What was written.
+        notes: What people should know.
+        fault: Why it can't be used; "" where it can.
+    """
+
+    name: str
+    shards: tuple[Shard, ...] = ()
+    notes: tuple[str, ...] = ()
+    fault: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubjectWork:
+    """What is done to the volumes of one subject and visit.
+
+    Attributes:
+        cutter: What volumes are cut by, with the steps before.
+        split_of: Split by subject.
+    """
+
+    cutter: Cutter
+    split_of: Mapping[str, Split]
+
+    def __call__(self, group: Sequence[RawVolume]) -> list[Outcome]:
+        """Step and cut a subject's volumes, the reference of registration first among them."""
+        record = self.cutter.out / DONE / f"{self._fingerprint(group)}.json"
+        if record.exists():
+            return _read(record)
+        outcomes, reference = [], None
+        for raw in group:
+            try:
+                outcome, made = self._cut(raw, group, reference)
+            except GalipError as error:
+                outcome = Outcome(name=raw.name, fault=str(error))
+            else:
+                reference = made if raw.domain == self._register else reference
+            outcomes.append(outcome)
+        with whole_file(record, overwrite=True) as file:
+            file.write_text(json.dumps([asdict(one) for one in outcomes]), encoding="utf-8")
+        return outcomes
+
+    @property
+    def _register(self) -> str:
+        return self.cutter.settings.steps.register
+
+    def _cut(
+        self, raw: RawVolume, group: Sequence[RawVolume], reference: Volume | None
+    ) -> tuple[Outcome, Volume]:
+        """Read, step and cut one volume; and what it became."""
+        if self._register and raw.domain != self._register and reference is None:
+            known = "can't be used" if group[0].domain == self._register else "isn't there"
+            raise DatasetError(f"the {self._register} volume to register it onto {known}")
+        volume = load_entry(raw.entry)
+        domain, steps = self.cutter.domains[raw.domain], self.cutter.settings.steps
+        stepped = take_steps(volume, domain, steps, reference)
+        split = self.split_of[raw.subject]
+        shards, notes = self.cutter.cut(raw, stepped, split, content_hash(volume))
+        return Outcome(name=raw.name, shards=tuple(shards), notes=tuple(notes)), stepped.volume
+
+    def _fingerprint(self, group: Sequence[RawVolume]) -> str:
+        """What tells a subject's volumes from any others: where they go, and files as they are."""
+        return _hash(
+            (raw, self.split_of[raw.subject], _states(raw.entry.path, raw.entry.files))
+            for raw in group
+        )
+
+    def begin(self) -> None:
+        """Make the folder; one in which something else was begun is emptied."""
+        out = self.cutter.out
+        name = _hash([i2igalip_cli.__version__, self.cutter])
+        if not (out / DONE / name).exists():
+            shutil.rmtree(out, ignore_errors=True)
+            (out / DONE).mkdir(parents=True)
+            (out / DONE / name).touch()
+
+
+def _hash(values: Iterable[object]) -> str:
+    return hashlib.sha256(repr(list(values)).encode()).hexdigest()[:32]
+
+
+def _states(path: Path, files: Sequence[str]) -> list[tuple[int, int]]:
+    """Size and time of the files of a volume, or of the file, folder or archive it lies in."""
+    below = [path / name for name in files] if path.is_dir() else [path]
+    states = [one.stat() for one in below]
+    return [(state.st_size, state.st_mtime_ns) for state in states]
+
+
+def _read(record: Path) -> list[Outcome]:
+    return [
+        Outcome(
+            name=row["name"],
+            shards=tuple(from_dict(Shard, shard) for shard in row["shards"]),
+            notes=tuple(row["notes"]),
+            fault=row["fault"],
+        )
+        for row in json.loads(record.read_text(encoding="utf-8"))
+    ]
+
+
+def do_all(
+    work: SubjectWork,
+    groups: Sequence[Sequence[RawVolume]],
+    jobs: int,
+    tell: Callable[[int, int], None],
+) -> list[Outcome]:
+    """Do the work of all subjects, the same whatever the number of processes.
+
+    Args:
+        work: Of one.
+        groups: Volumes by subject and visit.
+        jobs: Processes.
+        tell: Called with (subjects done, subjects in all).
+
+    Returns:
+        What became of every volume, in the order of the groups.
+
+    Raises:
+        DatasetError: A process was killed.
+    """
+    if min(jobs, len(groups)) <= 1:
+        outcomes = []
+        for number, group in enumerate(groups):
+            outcomes += work(group)
+            tell(number + 1, len(groups))
+        return outcomes
+    found = work_side_by_side(work, dict(enumerate(groups)), min(jobs, len(groups)), tell)
+    if len(found) < len(groups):
+        raise DatasetError(
+            f"a process was killed, perhaps out of memory; {len(groups) - len(found)} subjects are "
+            "left: the same command goes on, perhaps with fewer --jobs"
+        )
+    return [outcome for number in range(len(groups)) for outcome in found[number]]
+
+
+def refuse_copies(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Outcomes, those of scans that another volume holds already turned to faults."""
+    first: dict[str, str] = {}
+    judged = []
+    for outcome in outcomes:
+        contents = {shard.content for shard in outcome.shards}
+        copied = [first[content] for content in contents if content in first]
+        if copied:
+            outcome = Outcome(name=outcome.name, fault=f"the same scan as {copied[0]}")
+        first.update(dict.fromkeys(contents - first.keys(), outcome.name))
+        judged.append(outcome)
+    return judged
