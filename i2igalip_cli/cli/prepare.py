@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from i2igalip_cli.cli.console import SOME_FAILED, Json, print_json, print_table, progress, warn
+from i2igalip_cli.cli.console import (
+    SOME_FAILED,
+    Json,
+    plain,
+    print_json,
+    print_table,
+    progress,
+    warn,
+)
 
 if TYPE_CHECKING:
     from i2igalip_cli.config import Steps
@@ -147,7 +155,7 @@ def _steps(
         steps,
         bias=bias or steps.bias,
         register=steps.register if register is None else register,
-        reorient=steps.reorient if reorient is None else reorient,
+        reorient=steps.reorient if reorient is None else reorient.upper(),
         spacing_mm=spacing or steps.spacing_mm,
         mask=mask or steps.mask,
     )
@@ -167,7 +175,7 @@ def _show_plan(planned: "Plan", as_json: bool) -> None:
             volume.name,
             volume.domain,
             volume.evidence,
-            " ".join(part for part in (volume.subject, volume.session) if part),
+            " ".join(part for part in (volume.subject, volume.session, volume.site) if part),
             planned.split_of.get(volume.subject, "none"),
         )
         for volume in planned.found.volumes
@@ -176,9 +184,10 @@ def _show_plan(planned: "Plan", as_json: bool) -> None:
         found = [dict(zip(columns, row, strict=True)) for row in rows]
         print_json({"found": found, "left_out": _left_out(planned.found.left_out)})
         return
+    warn(planned.warnings)
     table = Table(*columns, box=None)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(plain, row))
     print_table(table)
     if planned.found.left_out:
         typer.echo("\nleft out:")
@@ -204,5 +213,5 @@ def _show_report(report: "PrepareReport", out: Path, as_json: bool) -> None:
         typer.echo(f"{name}: slices {parts}")
     typer.echo(f"registered volumes for training in pairs: {report.pairs}")
     if report.left_out:
-        typer.echo(f"left out: {len(report.left_out)} files; --dry-run shows which and why")
+        typer.echo(f"left out: {len(report.left_out)} volumes; --json lists them with the reason")
     typer.echo(f"dataset: {out}")

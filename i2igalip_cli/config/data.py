@@ -1,5 +1,6 @@
 """How volumes become slices: intensities, field of view, planes, split."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
@@ -139,13 +140,18 @@ class PrepareConfig:
                     or not set(self.planes) <= set(PLANES),
                     f"planes = {list(self.planes)}: some of {', '.join(PLANES)}, each once",
                 ),
+                (self.seed < 0, f"seed = {self.seed}: from 0"),
                 (
                     bool(self.preset) and self.preset not in PRESETS,
                     f"preset = {self.preset}: of {', '.join(PRESETS)}",
                 ),
                 (
                     bool(self.split)
-                    and (len(self.split) != 3 or min(self.split) < 0 or sum(self.split) <= 0),
+                    and not (
+                        len(self.split) == 3
+                        and all(0 <= part < math.inf for part in self.split)
+                        and sum(self.split) > 0
+                    ),
                     f"split = {list(self.split)}: three numbers from 0, for train, val and test",
                 ),
             ],

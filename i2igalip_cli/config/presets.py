@@ -42,12 +42,12 @@ GENERAL = Preset(
 PRESETS: dict[str, Preset] = {
     "ixi": Preset(
         patterns={name: f"*-{name}.nii*" for name in ("T1", "T2", "PD")},
-        subject=r"(?P<subject>IXI\d+)-(?P<site>[A-Za-z]+)-\d+",
+        subject=r"(?:^|/)(?P<subject>IXI\d+)-(?P<site>[A-Za-z]+)-\d+",
         split=(25, 5, 10),
     ),
     "gold-atlas": Preset(
-        patterns={"pelvic-MR": "*T1*", "pelvic-CT": "*CT*"},
-        subject=r"(?P<subject>(?P<site>\d+)_\d+_P)",
+        patterns={"pelvic-MR": "*T1.nii*", "pelvic-CT": "*CT.nii*"},
+        subject=r"(?:^|/)(?P<subject>(?P<site>\d+)_\d+_P)(?![A-Za-z0-9])",
         split=(9, 1, 4),
         contrasts={"T1": "pelvic-MR", "CT": "pelvic-CT"},
     ),

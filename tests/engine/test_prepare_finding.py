@@ -2,6 +2,7 @@
 
 import json
 
+import nibabel as nib
 import numpy as np
 import pytest
 from conftest import write_head
@@ -38,6 +39,7 @@ def make_series(monkeypatch, request):
         ("**/*t1*.nii", ["T1.nii", "a/T1.nii", "a/b/T1.nii"]),
         ("a/*", ["a/T1.nii", "a/b/T1.nii"]),
         ("**/b/*", ["a/b/T1.nii"]),
+        ("a/**/*t1*", ["a/T1.nii", "a/b/T1.nii"]),
     ],
 )
 def test_patterns_are_of_names_or_with_a_slash_of_paths(tmp_path, pattern, fits) -> None:
@@ -91,6 +93,30 @@ def test_bids_by_suffix_with_sessions_of_one_subject(tmp_path) -> None:
     }
     assert {one.evidence for one in found.volumes} == {"BIDS suffix T1w", "BIDS suffix T2w"}
     assert len(found.left_out) == 2
+    narrowed = find(tmp_path, patterns={"T1": "*ses-01*_T1w*", "T2": "*_T2w*"})
+    assert [one.session for one in narrowed.volumes] == ["ses-01", "ses-01", "ses-02"]
+
+
+def test_names_by_the_rule_of_bids_tell_subject_and_visit_anywhere(tmp_path) -> None:
+    for entities in ("ses-01_acq-mprage", "ses-02"):
+        write_head(tmp_path / "deep" / "ds" / f"sub-a_{entities}_T1w.nii.gz")
+        write_head(tmp_path / "deep" / "ds" / f"sub-a_{entities}_T2w.nii.gz")
+    found = find(tmp_path)
+    assert {(one.subject, one.session) for one in found.volumes} == {
+        ("sub-a", "ses-01"),
+        ("sub-a", "ses-02"),
+    }
+    assert len(found.volumes) == 4
+
+
+def test_folders_tell_people_apart_where_names_do_not(tmp_path) -> None:
+    for person in ("p1", "p2"):
+        write_head(tmp_path / "a" / person / "scan" / "T1.nii")
+        write_head(tmp_path / "b" / person / "T1" / "image.nii")
+    named = find(tmp_path / "a")
+    assert [one.subject for one in named.volumes] == ["p1_scan", "p2_scan"]
+    by_folder = find(tmp_path / "b", patterns={"T1": "**/T1/*"})
+    assert [one.subject for one in by_folder.volumes] == ["p1_image", "p2_image"]
 
 
 def test_visits_on_one_grid_are_partners_only_of_their_own(tmp_path) -> None:
@@ -129,6 +155,47 @@ def test_dicom_by_its_header_unless_a_pattern_says_otherwise(tmp_path, make_seri
     assert "unknown contrast by its header" in unknown.reason
     over = find(tmp_path, patterns={"PD": "**/three"})
     assert told(over) == [("x/three", "PD", "p1")]
+    narrowed = find(tmp_path, patterns={"T1": "**/three"})
+    assert told(narrowed) == [("x/three", "T1", "p1")], "a header can't widen a pattern"
+
+
+def test_series_of_one_folder_are_told_apart(tmp_path, make_series) -> None:
+    for number in (1, 2):
+        names = [f"{number}_{k}" for k in range(4)]
+        extra = {"SeriesInstanceUID": f"1.2.{number}", "SeriesNumber": number, "PatientID": "p"}
+        make_series(tmp_path / "p", extra=extra, names=names)
+    found = find(tmp_path)
+    assert found.volumes[0].name.startswith("p 1 '")
+    (second,) = found.faults
+    assert second.name.startswith("p 2 '")
+    assert "a second T1 volume of subject p, beside p 1 '" in second.reason
+
+
+def test_a_damaged_header_is_one_fault_not_the_end(tmp_path, make_series) -> None:
+    make_series(tmp_path / "good", extra={"PatientID": "g", "SeriesInstanceUID": "1.2.1"})
+    make_series(tmp_path / "bad", extra={"PatientID": "b", "SeriesInstanceUID": "1.2.2"})
+    for file in (tmp_path / "bad").iterdir():
+        file.write_bytes(file.read_bytes().replace(b"9.4 ", b"x???"))
+    found = find(tmp_path)
+    assert told(found) == [("good", "T1", "g")]
+    assert [one.name for one in found.faults] == ["bad"]
+
+
+@pytest.mark.parametrize("subject", ["../../../escaped", "/tmp/absolute", "a/b", ".", "ü b"])
+def test_no_name_of_a_patient_leads_out_of_the_dataset(tmp_path, make_series, subject) -> None:
+    make_series(
+        tmp_path / "raw" / "x", extra={"PatientID": subject, "SpecificCharacterSet": "ISO_IR 192"}
+    )
+    report = prepare(tmp_path / "raw", tmp_path / "out", PrepareConfig(split=(1, 0, 0)))
+    (shard,) = report.index.shards
+    assert shard.subject == subject
+    assert (tmp_path / "out" / shard.file).resolve().parent == tmp_path / "out" / "train" / "T1"
+    assert {path.name for path in tmp_path.iterdir()} == {"raw", "out"}
+
+
+def test_a_domain_that_is_a_path_is_refused(tmp_path) -> None:
+    with pytest.raises(ConfigError, match=r"domain '\.\./x'"):
+        find(tmp_path, patterns={"../x": "*"}, captions={"../x": "y"})
 
 
 def test_what_belongs_to_a_domain_and_cannot_be_read_is_a_fault(tmp_path) -> None:
@@ -157,6 +224,32 @@ def test_one_scan_under_two_names_is_found_by_what_it_holds(tmp_path) -> None:
     assert [one.name for one in report.left_out] == ["b_T1.nii.gz"]
 
 
+def test_a_copy_under_another_persons_name_takes_all_of_that_person_out(tmp_path) -> None:
+    for name, seed in (("a_T1", 1), ("a_T2", 2), ("z_T1", 1), ("z_T2", 3)):
+        write_head(tmp_path / "raw" / f"{name}.nii", name[-2:], seed=seed)
+    report = prepare(tmp_path / "raw", tmp_path / "out", skip_faulty=True)
+    assert {shard.subject for shard in report.index.shards} == {"a"}
+    assert [one.name for one in report.left_out] == ["z_T1.nii", "z_T2.nii"]
+    assert report.left_out[1].reason == "of z, z_T1.nii is the same scan as a_T1.nii"
+
+
+def test_where_all_are_faulty_there_is_no_dataset(tmp_path) -> None:
+    (tmp_path / "raw").mkdir()
+    for level, subject in enumerate("ab"):
+        image = nib.Nifti1Image(np.full((9, 9, 9), level + 1.0), np.eye(4))
+        nib.save(image, tmp_path / "raw" / f"{subject}_T1.nii")
+    with pytest.raises(DatasetError, match="nothing is left"):
+        prepare(tmp_path / "raw", tmp_path / "out", skip_faulty=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
+def test_subjects_in_no_split_are_told_of(raw, tmp_path) -> None:
+    planned = plan(raw, PrepareConfig(split=(2, 1, 1)), tmp_path / "new.json")
+    first, second = planned.warnings
+    assert "new.json isn't there yet" in first
+    assert second.startswith("1 subjects are in no split, for split = [2, 1, 1]: sub-")
+
+
 def volumes_of(subjects) -> list[RawVolume]:
     return [
         RawVolume(entry=VolumeEntry(path=tmp), name=f"{tmp}_T1.nii", domain="T1", subject=tmp)
@@ -180,6 +273,8 @@ def test_a_split_file_keeps_every_subject_where_it_was(tmp_path, split) -> None:
 
 def test_a_split_file_grows_and_lies_in_every_dataset(raw, tmp_path) -> None:
     path = tmp_path / "split.json"
+    with pytest.raises(DatasetError, match="no such folder; give another --split-file"):
+        prepare(raw, tmp_path / "out", split_file=tmp_path / "absent" / "split.json")
     write_lock(path, {"sub-3": "test", "elsewhere": "val"})
     prepare(raw, tmp_path / "out", split_file=path)
     after = read_lock(path)
@@ -204,6 +299,19 @@ def test_a_file_that_is_no_split_is_refused(tmp_path, content) -> None:
         read_lock(tmp_path / "split.json")
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"split": (np.nan, 1, 1)}, "split"),
+        ({"split": (np.inf, 1, 1)}, "split"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_numbers_that_deal_nothing_are_refused(settings, told) -> None:
+    with pytest.raises(ConfigError, match=told):
+        PrepareConfig(**settings)
+
+
 def test_an_unknown_preset_is_refused_by_name() -> None:
     with pytest.raises(ConfigError, match="preset = oasis: of ixi, gold-atlas"):
         PrepareConfig(preset="oasis")
@@ -212,10 +320,12 @@ def test_an_unknown_preset_is_refused_by_name() -> None:
 def test_a_dry_run_shows_what_was_found_and_writes_nothing(program, tmp_path) -> None:
     write_head(tmp_path / "raw" / "a_T1.nii")
     write_head(tmp_path / "raw" / "b.nii")
+    write_head(tmp_path / "raw" / "c [red]x T1.nii", seed=1)
     shown = program("prepare", tmp_path / "raw", "--dry-run")
     assert shown.code == 0
     assert "a_T1.nii" in shown.out
     assert "name fits '*T1*'" in shown.out
+    assert "c [red]x T1.nii" in shown.out
     assert "b.nii: fits no pattern" in shown.out
     listed = json.loads(program("prepare", tmp_path / "raw", "--dry-run", "--json").out)
     assert listed["found"][0]["subject"] == "a"

@@ -68,9 +68,9 @@ def test_registered_contrasts_share_a_grid_and_fit_the_unmoved_one(raw, tmp_path
     (line,) = second.steps
     assert line.startswith("registered: mutual information ")
     made = np.load(tmp_path / "out" / second.file).astype(np.float32)
-    assert first.first == second.first == 0 or made.shape[0] < SHAPE[2]
+    assert made.shape[0] < SHAPE[2], "ends without foreground are left out"
     true = image("T2")[::-1, ::-1, second.first : second.first + made.shape[0]].T
-    error = np.abs(made - np.clip(true.transpose(0, 1, 2) / second.window[1], 0, 1))
+    error = np.abs(made - np.clip(true / second.window[1], 0, 1))
     unmoved = np.abs(
         np.clip(image("T2", turn=np.radians(7), shift=(1.5, -1, 2)) / second.window[1], 0, 1)
         - np.clip(image("T2") / second.window[1], 0, 1)
@@ -78,7 +78,7 @@ def test_registered_contrasts_share_a_grid_and_fit_the_unmoved_one(raw, tmp_path
     assert error.mean() < 0.25 * unmoved.mean()
 
 
-def test_what_steps_did_to_the_grid_is_undone(raw) -> None:
+def test_what_steps_did_to_the_grid_is_undone() -> None:
     array = image("T1")
     volume = Volume(array=array, affine=AFFINE @ np.diag([-1, 1, 1, 1]))
     stepped = take_steps(volume, DOMAINS["T1"], Steps(reorient="PSR", spacing_mm=(2, 2, 2)))
@@ -88,10 +88,12 @@ def test_what_steps_did_to_the_grid_is_undone(raw) -> None:
     assert back.shape == volume.shape
     np.testing.assert_allclose(back.affine, volume.affine)
     inside = (slice(1, -1),) * 3
-    assert np.abs(back.array - array)[inside].mean() < 0.08 * array.mean()
+    error = np.abs(back.array - array)[inside].mean()
+    half_a_voxel = np.abs(ndimage.shift(array, (0.5, 0, 0), order=1) - array)[inside].mean()
+    assert error < 0.7 * half_a_voxel
 
 
-def test_a_registration_is_undone_with_the_grid(raw) -> None:
+def test_a_registration_is_undone_with_the_grid() -> None:
     reference = Volume(array=image("T1"), affine=AFFINE)
     moved = Volume(array=image("T2", turn=np.radians(7), shift=(1.5, -1, 2)), affine=AFFINE)
     stepped = take_steps(moved, DOMAINS["T2"], Steps(register="T1"), reference)
@@ -114,6 +116,17 @@ def test_a_registration_that_fails_is_told_and_not_kept(raw, tmp_path) -> None:
     nib.save(nib.Nifti1Image(noise, AFFINE), raw / "a_T2.nii.gz")
     with pytest.raises(DatasetError, match=r"a_T2\.nii\.gz: not registered: "):
         prepare(raw, tmp_path / "out", settings(register="T1"))
+
+
+def test_ct_is_masked_as_ct_whatever_its_file_says() -> None:
+    """Padding far below air would draw Otsu's threshold there."""
+    i, j = np.meshgrid(*(np.linspace(-1, 1, n) for n in SHAPE), indexing="ij")[:2]
+    body = i**2 + j**2 < 0.4
+    array = np.where(body, 40.0, np.where(i**2 + j**2 < 0.95, -1000, -3024)).astype(np.float32)
+    volume = Volume(array=array, affine=AFFINE)
+    stepped = take_steps(volume, DOMAINS["pelvic-CT"], Steps(mask=True))
+    kept = stepped.volume.array > -3000
+    assert kept.mean() == pytest.approx(body.mean(), abs=0.02)
 
 
 def test_mask_and_bias_are_logged_and_empty_the_air(raw, tmp_path) -> None:

@@ -1,6 +1,7 @@
 """One volume to shards: intensities to [0, 1], the field of view to its foreground, slices."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +90,14 @@ class Cutter:
         return slices[first : last + 1].astype(np.float16), corner
 
 
+def name_file(text: str) -> str:
+    """A part of a file's name that no path can hide in; other texts have other names."""
+    safe = re.sub(r"[^\w.-]", "_", text).lstrip(".")
+    if safe == text:
+        return text
+    return f"{safe[:80]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
 def content_hash(volume: Volume) -> str:
     """Identity of a scan's intensities, whatever its file is called and however it is packed."""
     digest = hashlib.sha256(repr(volume.shape).encode())
@@ -107,7 +116,8 @@ def _describe(
     place: tuple[int, int, int],
 ) -> Shard:
     (first, row, column), volume = place, stepped.volume
-    scan = "_".join(part for part in (raw.subject, raw.session, plane) if part)
+    names = (name_file(raw.subject), name_file(raw.session), plane)
+    scan = "_".join(name for name in names if name)
     return Shard(
         subject=raw.subject,
         session=raw.session,

@@ -6,8 +6,10 @@ header, unless people give a pattern. What told it is kept, for them to see.
 
 import fnmatch
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path, PurePosixPath
 
 from i2igalip_cli.config.presets import Preset
@@ -15,6 +17,7 @@ from i2igalip_cli.domains import Domain
 from i2igalip_cli.engine.cohort.bids import bids_suffix
 from i2igalip_cli.engine.cohort.inputs import FoundVolume, is_dicom, stem_of
 from i2igalip_cli.engine.cohort.inputs import find_volumes as list_raw
+from i2igalip_cli.engine.dataset import SPLITS
 from i2igalip_cli.errors import DatasetError, GalipError
 from i2igalip_cli.volumes import VolumeEntry
 from i2igalip_cli.volumes.acquisition import Acquisition, read_acquisition
@@ -106,7 +109,7 @@ def find_volumes(raw: Path, domains: Mapping[str, Domain], preset: Preset) -> Fo
     if not raw.is_dir():
         raise DatasetError(f"{raw}: no such folder")
     try:
-        sights = [_Sight(found=one, name=_name(one, raw)) for one in _list(raw)]
+        sights = _name_all(list_raw([str(raw)], bids_source="*"), raw)
     except GalipError as error:
         raise DatasetError(f"{error}; known are NIfTI, DICOM, NRRD, MetaImage and MGH") from error
     volumes: list[RawVolume] = []
@@ -121,21 +124,32 @@ def find_volumes(raw: Path, domains: Mapping[str, Domain], preset: Preset) -> Fo
     return Found(volumes=tuple(kept), left_out=(*left_out, *seconds))
 
 
-def _list(raw: Path) -> Sequence[FoundVolume]:
-    return list_raw([str(raw)], bids_source="*")
+def _name_all(found: Sequence[FoundVolume], raw: Path) -> list[_Sight]:
+    """Volumes by their paths; those of one DICOM folder by the numbers of their series, too."""
+    names = [
+        _dicom_folder(one) if is_dicom(one.entry) else one.entry.path.relative_to(raw).as_posix()
+        for one in found
+    ]
+    often = Counter(names)
+    return [
+        _Sight(found=one, name=f"{name} {one.entry.describe()}" if often[name] > 1 else name)
+        for one, name in zip(found, names, strict=True)
+    ]
 
 
-def _name(found: FoundVolume, raw: Path) -> str:
-    if is_dicom(found.entry):
-        return (found.folder / found.stem).as_posix()
-    return found.entry.path.relative_to(raw).as_posix()
+def _dicom_folder(found: FoundVolume) -> str:
+    """The folder below the raw one that a series lies in."""
+    return PurePosixPath(found.entry.files[0]).parent.as_posix()
 
 
 def _judge(sight: _Sight, domains: Mapping[str, Domain], preset: Preset) -> RawVolume | LeftOut:
     """Give a volume its domain and subject, or the reason why it has none."""
     entry, acquired = sight.found.entry, Acquisition()
     if is_dicom(entry) and not sight.refusal:
-        acquired = read_acquisition(entry)
+        try:
+            acquired = read_acquisition(entry)
+        except GalipError as error:
+            return LeftOut(name=sight.name, reason=str(error), faulty=True)
     domain, evidence = _tell_domain(sight, acquired, domains, preset)
     if sight.refusal:
         return LeftOut(name=sight.name, reason=sight.refusal, faulty=bool(domain))
@@ -164,20 +178,22 @@ def _tell_domain(
     Raises:
         DatasetError: Its name fits two.
     """
+    patterns = {name: preset.patterns[name] for name in domains if name in preset.patterns}
+    insisted = {name: one for name, one in patterns.items() if name in preset.insisted}
+    free = [name for name in domains if name not in insisted]  # no pattern of people's binds them
     if sight.found.bids:
         last = sight.found.stem.rpartition("_")[2]
-        fits = [name for name, one in domains.items() if bids_suffix(one) == last]
-        return (fits[0], f"BIDS suffix {last}") if fits else ("", f"BIDS suffix {last}: no domain")
-    patterns = {name: preset.patterns[name] for name in domains if name in preset.patterns}
+        fits = [name for name in free if bids_suffix(domains[name]) == last]
+        by_suffix = (fits[0], f"BIDS suffix {last}") if fits else None
+        return _by_name(sight, insisted) or by_suffix or ("", f"BIDS suffix {last}: no domain")
     if not is_dicom(sight.found.entry) or sight.refusal:
         return _by_name(sight, patterns) or ("", "fits no pattern")
-    insisted = {name: one for name, one in patterns.items() if name in preset.insisted}
     verdict = classify(acquired)
     told = f"{verdict.contrast or 'unknown contrast'} by its header: {verdict.evidence}"
     by_header = preset.contrasts.get(verdict.contrast, "")
     return (
         _by_name(sight, insisted)
-        or ((by_header, told) if by_header in domains else None)
+        or ((by_header, told) if by_header in free else None)
         or ("", f"{told}; a pattern may say otherwise")
     )
 
@@ -196,13 +212,14 @@ def _by_name(sight: _Sight, patterns: Mapping[str, str]) -> tuple[str, str] | No
 
 def _fits(sight: _Sight, pattern: str) -> bool:
     path, wanted = PurePosixPath(sight.name.lower()), pattern.lower()
-    names = [path.name, sight.found.entry.description.lower()]
-    if "/" not in pattern:
-        return any(name and fnmatch.fnmatch(name, wanted) for name in names)
-    anywhere = wanted.removeprefix("**/")
-    return fnmatch.fnmatch(str(path), wanted) or (
-        anywhere != wanted and fnmatch.fnmatch(str(path), anywhere)
-    )
+    names = [str(path)] if "/" in wanted else [path.name, sight.found.entry.description.lower()]
+    # `**/` is any number of folders, none too.
+    parts = wanted.split("**/")
+    for between in product(("", "*/"), repeat=len(parts) - 1):
+        filled = parts[0] + "".join(map("".join, zip(between, parts[1:], strict=True)))
+        if any(name and fnmatch.fnmatchcase(name, filled) for name in names):
+            return True
+    return False
 
 
 def _whom(
@@ -213,25 +230,44 @@ def _whom(
     if told:
         return told["subject"], "", told.groupdict().get("site") or ""
     if sight.found.bids:
-        entities = sight.found.stem.split("_")[:-1]
-        return entities[0], "_".join(entities[1:]), ""
+        return (*_entities(sight.found.stem), "")
     if is_dicom(sight.found.entry):
-        return acquired.subject or PurePosixPath(sight.name).parts[0], "", ""
-    return _subject(PurePosixPath(sight.name), domain.name, pattern), "", ""
+        folder = PurePosixPath(_dicom_folder(sight.found))
+        return acquired.subject or "_".join(folder.parts) or "unnamed", "", ""
+    path = PurePosixPath(sight.name)
+    subject, session = _entities(path.name)
+    return subject or _subject(path, domain.name, pattern), session, ""
+
+
+def _entities(name: str) -> tuple[str, str]:
+    """Subject and visit of a name by the rule of BIDS; "" where it doesn't follow it."""
+    told = re.match(r"(sub-[A-Za-z0-9]+)(?:_(ses-[A-Za-z0-9]+))?(?=[_.])", name)
+    return (told[1], told[2] or "") if told else ("", "")
 
 
 def _subject(path: PurePosixPath, domain: str, pattern: str) -> str:
     """A file's name without what tells its domain: that one's name, or a word of its pattern.
 
-    Where nothing is left, the name of the folder with the file.
+    Where the name is nothing else, or doesn't tell the domain, the folders tell the subject, too.
     """
     stem = stem_of(Path(path.name))
-    words = re.split(r"[*?\[\]]+", PurePosixPath(pattern).name)
-    for token in (domain, *(stem_of(Path(word)).strip("-_. ") for word in reversed(words))):
-        rest = re.sub(rf"(?i)(^|[-_. ]){re.escape(token)}w?(?=$|[-_. ])", "", stem).strip("-_. ")
-        if token and rest != stem:
-            return rest or path.parent.name
-    return stem
+    words = re.split(r"[*?\[\]/]+", pattern)
+    tokens = (domain, *(stem_of(Path(word)).strip("-_. ") for word in reversed(words)))
+    rest = _without(stem, tokens)
+    if rest not in ("", stem):
+        return rest
+    folders = [part for part in path.parts[:-1] if part not in SPLITS]
+    return "_".join(part for part in (*(_without(f, tokens) for f in folders), rest) if part)
+
+
+def _without(text: str, tokens: Iterable[str]) -> str:
+    """A text without the first of some words that stands in it; as it is where none does."""
+    for token in filter(None, tokens):
+        word = rf"(?i)(^|[-_. ]){re.escape(token)}w?(?=$|[-_. ])"
+        rest = re.sub(word, "", text).strip("-_. ")
+        if rest != text:
+            return rest
+    return text
 
 
 def _leave_seconds(volumes: Iterable[RawVolume]) -> tuple[list[RawVolume], list[LeftOut]]:

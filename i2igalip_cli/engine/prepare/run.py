@@ -9,7 +9,7 @@ from pathlib import Path
 from i2igalip_cli.config import IntensityPolicy, PrepareConfig
 from i2igalip_cli.domains import DOMAINS, Domain
 from i2igalip_cli.engine.dataset import SPLITS, DatasetIndex, Split
-from i2igalip_cli.engine.prepare.cutting import Cutter
+from i2igalip_cli.engine.prepare.cutting import Cutter, name_file
 from i2igalip_cli.engine.prepare.finding import Found, LeftOut, RawVolume, find_volumes
 from i2igalip_cli.engine.prepare.splitting import (
     LOCK_NAME,
@@ -32,11 +32,15 @@ class Plan:
         domains: By name.
         found: Volumes, and what is left out.
         split_of: Split by subject; volumes of other subjects aren't prepared.
+        locked: Split by subject of earlier runs, also of those that aren't there now.
+        warnings: What people should know.
     """
 
     domains: Mapping[str, Domain]
     found: Found
     split_of: Mapping[str, Split]
+    locked: Mapping[str, Split]
+    warnings: tuple[str, ...] = ()
 
     @property
     def volumes(self) -> list[RawVolume]:
@@ -97,6 +101,8 @@ def name_domains(settings: PrepareConfig) -> dict[str, Domain]:
         raise ConfigError(f"a caption for '{stray[0]}', but no pattern finds its volumes")
     found = {}
     for name in patterns:
+        if name_file(name) != name:
+            raise ConfigError(f"domain '{name}': letters, digits, '_', '-' and '.' make a name")
         if name not in DOMAINS and name not in settings.captions:
             raise ConfigError(
                 f"unknown domain '{name}': known are {', '.join(DOMAINS)}; give a new one its "
@@ -127,9 +133,26 @@ def plan(raw: Path, settings: PrepareConfig, split_file: Path | None = None) -> 
         raise ConfigError(f"register = {register}: no domain of these, {', '.join(domains)}")
     layout = settings.layout
     found = find_volumes(raw, domains, layout)
-    locked = {} if split_file is None else read_lock(split_file)
+    locked, warnings = {}, []
+    if split_file is not None and split_file.exists():
+        locked = read_lock(split_file)
+    elif split_file is not None:
+        warnings.append(f"{split_file} isn't there yet: it will be a new one")
     split_of = split_subjects(found.volumes, layout, settings.seed, locked)
-    return Plan(domains=domains, found=found, split_of=split_of)
+    unused = {volume.subject for volume in found.volumes} - split_of.keys()
+    if unused:
+        shown = ", ".join(sorted(unused)[:3])
+        warnings.append(
+            f"{len(unused)} subjects are in no split, for split = {list(layout.split)}: {shown}"
+            + " ..." * (len(unused) > 3)
+        )
+    return Plan(
+        domains=domains,
+        found=found,
+        split_of=split_of,
+        locked=locked,
+        warnings=tuple(warnings),
+    )
 
 
 def prepare(
@@ -169,6 +192,8 @@ def prepare(
         raise _refuse(planned.found.faults)
     if out.exists():
         raise DatasetError(f"{out} exists; give another --out or remove it")
+    if split_file is not None and not split_file.parent.is_dir():
+        raise DatasetError(f"{split_file}: no such folder; give another --split-file")
     building = out.with_name(f".{out.name}.unfinished")
     cutter = Cutter(
         domains=planned.domains,
@@ -187,13 +212,19 @@ def prepare(
             shutil.rmtree(building)
             raise _refuse(faults)
         index = _make_index(cutter, outcomes)
-        _finish(building, index, planned.split_of, split_file)
+        if not index.shards:
+            shutil.rmtree(building)
+            raise DatasetError(f"{raw}: nothing is left to train on; see --dry-run")
+        split_of = {**planned.locked, **planned.split_of}
+        _finish(building, index, split_of)
         building.replace(out)
+        if split_file is not None:
+            write_lock(split_file, split_of)
     except OSError as error:
         raise DatasetError(f"can't write {out}: {error.strerror}") from error
     return PrepareReport(
         index=index,
-        warnings=tuple(note for outcome in outcomes for note in outcome.notes),
+        warnings=(*planned.warnings, *(note for o in outcomes for note in o.notes)),
         left_out=(*planned.found.left_out, *faults),
     )
 
@@ -210,18 +241,14 @@ def _make_index(cutter: Cutter, outcomes: Sequence[Outcome]) -> DatasetIndex:
     )
 
 
-def _finish(
-    building: Path, index: DatasetIndex, split_of: Mapping[str, Split], split_file: Path | None
-) -> None:
+def _finish(building: Path, index: DatasetIndex, split_of: Mapping[str, Split]) -> None:
     """Leave nothing in the folder but the dataset: index, split and the shards of the index."""
     shutil.rmtree(building / DONE, ignore_errors=True)
     known = {building / shard.file for shard in index.shards}
     for stray in set(building.rglob("*.npy")) - known:
         stray.unlink()
     index.write(building)
-    locked = {} if split_file is None else read_lock(split_file)
-    for path in filter(None, (building / LOCK_NAME, split_file)):
-        write_lock(path, {**locked, **split_of})
+    write_lock(building / LOCK_NAME, split_of)
 
 
 def _refuse(faults: Sequence[LeftOut]) -> DatasetError:

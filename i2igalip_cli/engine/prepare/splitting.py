@@ -17,13 +17,11 @@ LOCK_NAME = "split.json"  # in a dataset; given back as it is with --split-file
 
 
 def read_lock(path: Path) -> dict[str, Split]:
-    """The split of the subjects that were dealt before; none where there is no such file.
+    """The split of the subjects that were dealt before.
 
     Raises:
         DatasetError: It can't be read, or says something else.
     """
-    if not path.exists():
-        return {}
     try:
         subjects = json.loads(path.read_text(encoding="utf-8"))["subjects"]
         wrong = [name for name, split in subjects.items() if split not in SPLITS]
@@ -112,8 +110,9 @@ def _deal(
         for _ in range(count - have[split])
     ]
     if layout.counts_subjects and len(parts) > len(fresh):
+        held = f"; the split file holds {[have[split] for split in SPLITS]} of them" * bool(kept)
         raise DatasetError(
-            f"split = {wanted} asks for {sum(wanted)} subjects, there are {len(subjects)}"
+            f"split = {wanted} asks for {sum(wanted)} subjects, there are {len(subjects)}{held}"
         )
     return {**kept, **dict(zip(fresh, parts, strict=False))}
 

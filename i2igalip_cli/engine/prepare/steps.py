@@ -56,7 +56,8 @@ def take_steps(
         DatasetError: The registration doesn't make the two agree better than they did.
         VolumeError: A volume that a step can't be taken with.
     """
-    motion, log, made = RigidTransform.identity(), [], volume
+    motion, log = RigidTransform.identity(), []
+    made = replace(volume, modality=domain.modality)
     if steps.bias and domain.modality == "MR":
         made, field = correct_bias(made, find_mask(made))
         log.append(f"bias field from {field.min():.2f} to {field.max():.2f} removed")
@@ -66,8 +67,11 @@ def take_steps(
             raise DatasetError(f"not registered: {found.reason}")
         motion = found.transform
         made = lay_onto(made, reference, motion)
+        moved = not np.array_equal(motion.matrix, np.eye(4))
         log.append(
             f"registered: mutual information {found.before:.3f} before, {found.after:.3f} after"
+            if moved
+            else "not moved: it lies on the reference as its header says"
         )
     else:
         made = _regrid(made, steps, log)

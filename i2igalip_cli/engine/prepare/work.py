@@ -4,6 +4,7 @@ What became of a subject lies in `done/`, written last and whole, under a name t
 files: a later run that is asked for the same takes what fits, and does the rest.
 """
 
+import glob
 import hashlib
 import json
 import shutil
@@ -114,6 +115,8 @@ def _hash(values: Iterable[object]) -> str:
 def _states(path: Path, files: Sequence[str]) -> list[tuple[int, int]]:
     """Size and time of the files of a volume, or of the file, folder or archive it lies in."""
     below = [path / name for name in files] if path.is_dir() else [path]
+    if path.suffix.lower() == ".hdr":
+        below += path.parent.glob(f"{glob.escape(path.stem)}.[iI][mM][gG]*")
     states = [one.stat() for one in below]
     return [(state.st_size, state.st_mtime_ns) for state in states]
 
@@ -166,14 +169,28 @@ def do_all(
 
 
 def refuse_copies(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Outcomes, those of scans that another volume holds already turned to faults."""
-    first: dict[str, str] = {}
-    judged = []
+    """Outcomes, those of scans that another volume holds already turned to faults.
+
+    A subject with a scan of another one is nobody that is known: all of it is at fault, lest one
+    person's scans lie in two splits.
+    """
+    first: dict[str, Outcome] = {}
+    reasons: dict[str, str] = {}  # by volume
+    strangers: dict[str, str] = {}  # by subject
     for outcome in outcomes:
-        contents = {shard.content for shard in outcome.shards}
-        copied = [first[content] for content in contents if content in first]
-        if copied:
-            outcome = Outcome(name=outcome.name, fault=f"the same scan as {copied[0]}")
-        first.update(dict.fromkeys(contents - first.keys(), outcome.name))
-        judged.append(outcome)
-    return judged
+        for shard in outcome.shards:
+            held = first.setdefault(shard.content, outcome)
+            if held is not outcome:
+                reasons[outcome.name] = f"the same scan as {held.name}"
+            if held.shards[0].subject != shard.subject:
+                strangers[shard.subject] = f"{outcome.name} is the same scan as {held.name}"
+    return [_refuse_copy(outcome, reasons, strangers) for outcome in outcomes]
+
+
+def _refuse_copy(
+    outcome: Outcome, reasons: Mapping[str, str], strangers: Mapping[str, str]
+) -> Outcome:
+    subject = outcome.shards[0].subject if outcome.shards else ""
+    of_subject = subject in strangers and f"of {subject}, {strangers[subject]}"
+    fault = reasons.get(outcome.name) or of_subject
+    return Outcome(name=outcome.name, fault=fault) if fault else outcome

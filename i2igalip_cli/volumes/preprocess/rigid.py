@@ -1,7 +1,6 @@
 """Rigid motions of patient space: where a place of one volume lies in another."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -74,24 +73,6 @@ class RigidTransform:
         matrix[:3, :3] = Rotation.from_rotvec(degrees, degrees=True).as_matrix()
         matrix[:3, 3] = np.add(centre_mm, shift_mm) - matrix[:3, :3] @ np.asarray(centre_mm)
         return cls(matrix=matrix)
-
-    @classmethod
-    def from_list(cls, rows: Sequence[Sequence[float]]) -> "RigidTransform":
-        """The transform that `to_list` wrote.
-
-        Raises:
-            VolumeError: It isn't one.
-        """
-        try:
-            matrix = np.array(rows, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise VolumeError(f"a rigid transform is 4 rows of 4 numbers, not {rows}") from error
-        return cls(matrix=matrix)
-
-    def to_list(self) -> list[list[float]]:
-        """The matrix, row by row, for JSON; nothing is rounded."""
-        rows: list[list[float]] = self.matrix.tolist()
-        return rows
 
     @property
     def inverse(self) -> "RigidTransform":
