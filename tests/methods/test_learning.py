@@ -49,7 +49,7 @@ LEARNING = {
         "discriminator_width": 16,
         "global_layers": 5,
         "local_layers": 4,
-        "steps": 300,
+        "steps": 600,
         "batch": 4,
         "learning_rate": 4e-4,
         "discriminator_rate": 2e-4,
