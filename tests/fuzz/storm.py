@@ -165,8 +165,14 @@ def _judge(path: Path, place: Path, folder: Path, translate: bool) -> dict[str, 
         "fault": fault,
         "seconds": round(seconds, 3),
         "translated": translate,
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_bytes": _peak_bytes(),
     }
+
+
+def _peak_bytes() -> int:
+    """Peak resident memory of this process; not its parent's, as getrusage may have it."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
 def _lacked_memory(error: BaseException | None) -> bool:
