@@ -17,6 +17,7 @@ from i2igalip_cli.config import (
     EnergyWeights,
     GeneratorConfig,
     HeadConfig,
+    LossWeights,
     PrepareConfig,
     TimedUnetConfig,
 )
@@ -67,10 +68,12 @@ LEARNING = {
         ),
         "heads": HeadConfig(blocks=(1, 3)),
         "distinct_domains": True,
-        "steps": 800,
+        # Of such slices the small encoder has seen none, so that it has little say.
+        "weights": LossWeights(clip=0.1, cls=0.1),
+        "steps": 700,
         "batch": 4,
-        "learning_rate": 5e-4,
-        "discriminator_rate": 3e-4,
+        "learning_rate": 1e-3,
+        "discriminator_rate": 5e-4,
         "ema_decay": 0.98,
     },
     "syndiff": {
