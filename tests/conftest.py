@@ -131,6 +131,16 @@ def write_head(path: Path, contrast: str = "T1", seed: int = 0, **kwargs) -> Pat
     return path
 
 
+def find_raw(raw: Path, **settings):
+    """What `prepare` finds in a folder with these settings."""
+    from i2igalip_cli.config import PrepareConfig
+    from i2igalip_cli.engine.prepare import find_volumes
+    from i2igalip_cli.engine.prepare.run import name_domains
+
+    chosen = PrepareConfig(**settings)
+    return find_volumes(raw, name_domains(chosen), chosen.layout)
+
+
 @pytest.fixture
 def t1(tmp_path: Path) -> Path:
     return write_head(tmp_path / "in.nii.gz")

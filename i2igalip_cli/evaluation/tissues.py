@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from i2igalip_cli.volumes.slicing import Affine, view_slices
+from i2igalip_cli.volumes.slicing import Affine, fill_holes, view_slices
 from i2igalip_cli.volumes.volume import Array
 
 Mask = npt.NDArray[np.bool_]
@@ -68,20 +68,6 @@ def _widen_in_plane(slices: Mask, margin: int) -> Mask:
     widened = sitk.BinaryDilate(image, (margin, margin, 0), sitk.sitkBall)
     wide: Mask = sitk.GetArrayFromImage(widened) > 0
     return wide
-
-
-def fill_holes(slices: Mask) -> Mask:
-    """Slices (N, H, W) with everything filled that isn't connected to their border."""
-    from scipy.ndimage import generate_binary_structure, label
-
-    within = generate_binary_structure(3, 1)
-    within[[0, 2]] = False  # neighbours within a slice alone
-    outside = np.pad(~slices, ((0, 0), (1, 1), (1, 1)), constant_values=True)
-    numbers, count = label(outside, within)
-    reached = np.zeros(count + 1, bool)
-    reached[numbers[:, 0, 0]] = True  # the frame of each slice is one piece
-    filled: Mask = ~reached[numbers[:, 1:-1, 1:-1]]
-    return filled
 
 
 def split_tissues(reference: Array, body: Mask) -> dict[str, Mask]:

@@ -80,6 +80,20 @@ def cut_padding(slices: Array, height: int, width: int) -> Array:
     return slices[:, 0, top : top + height, left : left + width]
 
 
+def fill_holes(slices: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Slices (N, H, W) with everything filled that isn't connected to their border."""
+    from scipy.ndimage import generate_binary_structure, label
+
+    within = generate_binary_structure(3, 1)
+    within[[0, 2]] = False  # neighbours within a slice alone
+    outside = np.pad(~slices, ((0, 0), (1, 1), (1, 1)), constant_values=True)
+    numbers, count = label(outside, within)
+    reached = np.zeros(count + 1, bool)
+    reached[numbers[:, 0, 0]] = True  # the frame of each slice is one piece
+    filled: npt.NDArray[np.bool_] = ~reached[numbers[:, 1:-1, 1:-1]]
+    return filled
+
+
 def in_plane_spacing(affine: Affine, plane: Plane) -> tuple[float, float]:
     """Millimetres between rows and between columns of the plane's slices."""
     _, row, column = np.argsort(_turn(affine, plane)[:, 0])

@@ -3,18 +3,12 @@
 import nibabel as nib
 import numpy as np
 import pytest
-from conftest import OBLIQUE, head, write_head
+from conftest import OBLIQUE, find_raw, head, write_head
 
 from i2igalip_cli.config import IntensityPolicy, PrepareConfig, parse_assignments
 from i2igalip_cli.engine.dataset import SPLITS, SliceDataset, read_index
-from i2igalip_cli.engine.prepare import Found, find_volumes, prepare, split_subjects
-from i2igalip_cli.engine.prepare.run import name_domains
+from i2igalip_cli.engine.prepare import prepare, split_subjects
 from i2igalip_cli.errors import ConfigError, DatasetError
-
-
-def find(raw, **settings) -> Found:
-    chosen = PrepareConfig(**settings)
-    return find_volumes(raw, name_domains(chosen), chosen.layout)
 
 
 def deal(volumes, seed=0, locked=None, **settings) -> dict[str, str]:
@@ -73,14 +67,14 @@ def test_a_subject_in_two_splits_or_none_is_refused(tmp_path) -> None:
     write_head(tmp_path / "train" / "a_T1.nii")
     write_head(tmp_path / "test" / "a_T2.nii", "T2")
     with pytest.raises(DatasetError, match="two splits"):
-        deal(find(tmp_path).volumes, split=(1, 0, 0))
+        deal(find_raw(tmp_path).volumes, split=(1, 0, 0))
     (tmp_path / "test" / "a_T2.nii").rename(tmp_path / "b_T2.nii")
     with pytest.raises(DatasetError, match="none of the folders"):
-        deal(find(tmp_path).volumes, split=(1, 0, 0))
+        deal(find_raw(tmp_path).volumes, split=(1, 0, 0))
 
 
 def test_shares_deal_all_subjects(raw) -> None:
-    volumes = find(raw).volumes
+    volumes = find_raw(raw).volumes
     split = deal(volumes, 1, split=(0.6, 0.2, 0.2))
     assert [list(split.values()).count(name) for name in SPLITS] == [3, 1, 1]
     assert deal(volumes, 1, split=(0.6, 0.2, 0.2)) == split
@@ -93,14 +87,14 @@ def test_shares_deal_all_subjects(raw) -> None:
 )
 def test_the_subject_is_the_name_without_the_domain(tmp_path, name, subject) -> None:
     write_head(tmp_path / name)
-    assert find(tmp_path).volumes[0].subject == subject
+    assert find_raw(tmp_path).volumes[0].subject == subject
 
 
 def test_one_subject_under_two_domains_names_is_one(tmp_path) -> None:
     for stem in ("1_01_P_T1", "1_01_P_CT", "2_03_P_T1", "2_03_P_CT"):
         write_head(tmp_path / f"{stem}.nii.gz")
     patterns = {"pelvic-MR": "*_T1.nii*", "pelvic-CT": "*_CT.nii*"}
-    found = find(tmp_path, patterns=patterns).volumes
+    found = find_raw(tmp_path, patterns=patterns).volumes
     assert sorted((v.subject, v.domain) for v in found) == [
         (subject, domain)
         for subject in ("1_01_P", "2_03_P")
@@ -110,7 +104,7 @@ def test_one_subject_under_two_domains_names_is_one(tmp_path) -> None:
 
 def test_a_name_that_is_the_domain_takes_its_folders(tmp_path) -> None:
     write_head(tmp_path / "patient7" / "T1.nii")
-    assert find(tmp_path).volumes[0].subject == "patient7"
+    assert find_raw(tmp_path).volumes[0].subject == "patient7"
 
 
 def test_two_volumes_of_one_subject_and_domain_are_refused_whole(tmp_path) -> None:
@@ -280,5 +274,5 @@ def test_volumes_on_one_grid_are_registered_partners_and_others_are_not(tmp_path
 def test_a_pair_of_header_and_voxels_is_one_volume(tmp_path) -> None:
     nib.save(nib.Nifti1Pair(head(), OBLIQUE), tmp_path / "sub-0_T1.hdr")
     assert {path.suffix for path in tmp_path.iterdir()} == {".hdr", ".img"}
-    (found,) = find(tmp_path, patterns={"T1": "*T1*"}).volumes
+    (found,) = find_raw(tmp_path, patterns={"T1": "*T1*"}).volumes
     assert found.name == "sub-0_T1.hdr"

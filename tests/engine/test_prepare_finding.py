@@ -5,19 +5,13 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
-from conftest import write_head
+from conftest import find_raw, write_head
 
 from i2igalip_cli.config import PrepareConfig
-from i2igalip_cli.engine.prepare import Found, RawVolume, find_volumes, plan, prepare
-from i2igalip_cli.engine.prepare.run import name_domains
+from i2igalip_cli.engine.prepare import Found, RawVolume, plan, prepare
 from i2igalip_cli.engine.prepare.splitting import read_lock, split_subjects, write_lock
 from i2igalip_cli.errors import ConfigError, DatasetError
 from i2igalip_cli.volumes import VolumeEntry
-
-
-def find(raw, **settings) -> Found:
-    chosen = PrepareConfig(**settings)
-    return find_volumes(raw, name_domains(chosen), chosen.layout)
 
 
 def told(found: Found) -> list[tuple[str, str, str]]:
@@ -45,7 +39,7 @@ def make_series(monkeypatch, request):
 def test_patterns_are_of_names_or_with_a_slash_of_paths(tmp_path, pattern, fits) -> None:
     for number, name in enumerate(("T1.nii", "a/T1.nii", "a/b/T1.nii")):
         write_head(tmp_path / name, seed=number)
-    found = find(tmp_path, patterns={"T1": pattern})
+    found = find_raw(tmp_path, patterns={"T1": pattern})
     assert [one.name for one in found.volumes] == fits
     assert {one.reason for one in found.left_out} <= {"fits no pattern"}
     assert len(found.volumes) + len(found.left_out) == 3
@@ -55,7 +49,7 @@ def test_ixi_by_its_folders_and_names(tmp_path) -> None:
     for name in ("IXI002-Guys-0828", "IXI012-HH-1211"):
         for contrast in ("T1", "T2", "PD", "MRA"):
             write_head(tmp_path / f"IXI-{contrast}" / f"{name}-{contrast}.nii.gz")
-    found = find(tmp_path, preset="ixi")
+    found = find_raw(tmp_path, preset="ixi")
     assert told(found) == [
         (f"IXI-{contrast}/{name}-{contrast}.nii.gz", contrast, name.partition("-")[0])
         for contrast in ("PD", "T1", "T2")
@@ -71,13 +65,13 @@ def test_the_gold_atlas_by_names_and_the_other_contrast_by_a_pattern(tmp_path) -
     for patient in ("1_01_P", "2_03_P"):
         for image in ("T1", "T2", "CT"):
             write_head(tmp_path / patient / f"{patient}_{image}.nii.gz")
-    found = find(tmp_path, preset="gold-atlas")
+    found = find_raw(tmp_path, preset="gold-atlas")
     assert {one.name.rpartition("_")[2]: one.domain for one in found.volumes} == {
         "CT.nii.gz": "pelvic-CT",
         "T1.nii.gz": "pelvic-MR",
     }
     assert {(one.subject, one.site) for one in found.volumes} == {("1_01_P", "1"), ("2_03_P", "2")}
-    other = find(tmp_path, preset="gold-atlas", patterns={"pelvic-MR": "*_T2.*"})
+    other = find_raw(tmp_path, preset="gold-atlas", patterns={"pelvic-MR": "*_T2.*"})
     assert {one.name.rpartition("_")[2] for one in other.volumes} == {"CT.nii.gz", "T2.nii.gz"}
 
 
@@ -87,13 +81,13 @@ def test_bids_by_suffix_with_sessions_of_one_subject(tmp_path) -> None:
         for suffix in ("T1w", "T2w", "FLAIR"):
             name = f"sub-a_ses-{visit}_{suffix}.nii.gz"
             write_head(tmp_path / "sub-a" / f"ses-{visit}" / "anat" / name, seed=int(visit))
-    found = find(tmp_path)
+    found = find_raw(tmp_path)
     assert {(one.subject, one.session, one.domain) for one in found.volumes} == {
         ("sub-a", f"ses-{visit}", domain) for visit in ("01", "02") for domain in ("T1", "T2")
     }
     assert {one.evidence for one in found.volumes} == {"BIDS suffix T1w", "BIDS suffix T2w"}
     assert len(found.left_out) == 2
-    narrowed = find(tmp_path, patterns={"T1": "*ses-01*_T1w*", "T2": "*_T2w*"})
+    narrowed = find_raw(tmp_path, patterns={"T1": "*ses-01*_T1w*", "T2": "*_T2w*"})
     assert [one.session for one in narrowed.volumes] == ["ses-01", "ses-01", "ses-02"]
 
 
@@ -101,7 +95,7 @@ def test_names_by_the_rule_of_bids_tell_subject_and_visit_anywhere(tmp_path) -> 
     for entities in ("ses-01_acq-mprage", "ses-02"):
         write_head(tmp_path / "deep" / "ds" / f"sub-a_{entities}_T1w.nii.gz")
         write_head(tmp_path / "deep" / "ds" / f"sub-a_{entities}_T2w.nii.gz")
-    found = find(tmp_path)
+    found = find_raw(tmp_path)
     assert {(one.subject, one.session) for one in found.volumes} == {
         ("sub-a", "ses-01"),
         ("sub-a", "ses-02"),
@@ -113,9 +107,9 @@ def test_folders_tell_people_apart_where_names_do_not(tmp_path) -> None:
     for person in ("p1", "p2"):
         write_head(tmp_path / "a" / person / "scan" / "T1.nii")
         write_head(tmp_path / "b" / person / "T1" / "image.nii")
-    named = find(tmp_path / "a")
+    named = find_raw(tmp_path / "a")
     assert [one.subject for one in named.volumes] == ["p1_scan", "p2_scan"]
-    by_folder = find(tmp_path / "b", patterns={"T1": "**/T1/*"})
+    by_folder = find_raw(tmp_path / "b", patterns={"T1": "**/T1/*"})
     assert [one.subject for one in by_folder.volumes] == ["p1_image", "p2_image"]
 
 
@@ -147,15 +141,15 @@ def test_dicom_by_its_header_unless_a_pattern_says_otherwise(tmp_path, make_seri
     make_series(tmp_path / "x" / "two", extra={**long, "SeriesInstanceUID": "1.2.2"})
     odd = {"RepetitionTime": "", "EchoTime": "", "PatientID": "p1", "SeriesDescription": "x"}
     make_series(tmp_path / "x" / "three", extra={**odd, "SeriesInstanceUID": "1.2.3"})
-    found = find(tmp_path)
+    found = find_raw(tmp_path)
     assert told(found) == [("x/one", "T1", "p1"), ("x/two", "T2", "p1")]
     assert "TE 100 ms" in found.volumes[1].evidence
     (unknown,) = found.left_out
     assert unknown.name == "x/three"
     assert "unknown contrast by its header" in unknown.reason
-    over = find(tmp_path, patterns={"PD": "**/three"})
+    over = find_raw(tmp_path, patterns={"PD": "**/three"})
     assert told(over) == [("x/three", "PD", "p1")]
-    narrowed = find(tmp_path, patterns={"T1": "**/three"})
+    narrowed = find_raw(tmp_path, patterns={"T1": "**/three"})
     assert told(narrowed) == [("x/three", "T1", "p1")], "a header can't widen a pattern"
 
 
@@ -164,7 +158,7 @@ def test_series_of_one_folder_are_told_apart(tmp_path, make_series) -> None:
         names = [f"{number}_{k}" for k in range(4)]
         extra = {"SeriesInstanceUID": f"1.2.{number}", "SeriesNumber": number, "PatientID": "p"}
         make_series(tmp_path / "p", extra=extra, names=names)
-    found = find(tmp_path)
+    found = find_raw(tmp_path)
     assert found.volumes[0].name.startswith("p 1 '")
     (second,) = found.faults
     assert second.name.startswith("p 2 '")
@@ -176,7 +170,7 @@ def test_a_damaged_header_is_one_fault_not_the_end(tmp_path, make_series) -> Non
     make_series(tmp_path / "bad", extra={"PatientID": "b", "SeriesInstanceUID": "1.2.2"})
     for file in (tmp_path / "bad").iterdir():
         file.write_bytes(file.read_bytes().replace(b"9.4 ", b"x???"))
-    found = find(tmp_path)
+    found = find_raw(tmp_path)
     assert told(found) == [("good", "T1", "g")]
     assert [one.name for one in found.faults] == ["bad"]
 
@@ -195,7 +189,7 @@ def test_no_name_of_a_patient_leads_out_of_the_dataset(tmp_path, make_series, su
 
 def test_a_domain_that_is_a_path_is_refused(tmp_path) -> None:
     with pytest.raises(ConfigError, match=r"domain '\.\./x'"):
-        find(tmp_path, patterns={"../x": "*"}, captions={"../x": "y"})
+        find_raw(tmp_path, patterns={"../x": "*"}, captions={"../x": "y"})
 
 
 def test_what_belongs_to_a_domain_and_cannot_be_read_is_a_fault(tmp_path) -> None:
@@ -203,7 +197,7 @@ def test_what_belongs_to_a_domain_and_cannot_be_read_is_a_fault(tmp_path) -> Non
         write_head(tmp_path / "raw" / f"s{number}_T1.nii", seed=number)
     (tmp_path / "raw" / "s9_T1.nii.gz").write_bytes(b"\x1f\x8b no more")
     (tmp_path / "raw" / "note.nii").write_bytes(b"")
-    found = find(tmp_path / "raw")
+    found = find_raw(tmp_path / "raw")
     assert [one.name for one in found.faults] == ["s9_T1.nii.gz"]
     assert {one.name for one in found.left_out} == {"s9_T1.nii.gz", "note.nii"}
     with pytest.raises(DatasetError, match=r"1 of the volumes .*s9_T1\.nii\.gz.*--skip-faulty"):

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_fill_holes
 
-from i2igalip_cli.evaluation.tissues import fill_holes, outline_body, split_tissues
+from i2igalip_cli.evaluation.tissues import outline_body, split_tissues
+from i2igalip_cli.volumes.slicing import fill_holes
 
 
 def trunk() -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from i2igalip_cli.errors import VolumeError
 from i2igalip_cli.volumes.foreground import Box
 from i2igalip_cli.volumes.preprocess.resampling import fill_grid, resample
-from i2igalip_cli.volumes.preprocess.sitk_image import from_image, to_image
+from i2igalip_cli.volumes.preprocess.sitk_image import from_image, one_thread, to_image
 from i2igalip_cli.volumes.volume import Array, Volume, freeze
 
 COARSE_MM = 4.0  # a receive field is smoother than this, and the tissues can still be told apart
@@ -122,13 +122,8 @@ def _fit_field(volume: Volume, within: Mask, iterations: tuple[int, ...], spline
     n4.SetMaximumNumberOfIterations(iterations)
     n4.SetNumberOfControlPoints([splines + 3] * 3)  # cubic ones
     n4.SetConvergenceThreshold(CONVERGED)
-    threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # its sums' order goes by the threads,
-    try:  # and the spline that N4 fits within asks for the default alone
-        n4.SetNumberOfThreads(1)
+    with one_thread():
         n4.Execute(image, mask)
-    finally:
-        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
     field = from_image(n4.GetLogBiasFieldAsImage(image), like=boxed).array
     return np.pad(field, margins, mode="edge")
 

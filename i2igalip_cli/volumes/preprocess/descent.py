@@ -1,7 +1,6 @@
 """The search for a rigid motion: where it sets out, and how it descends to finer voxels."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from i2igalip_cli.errors import EmptyVolumeError, VolumeError
 from i2igalip_cli.volumes.preprocess.mutual_information import BINS, find_window
 from i2igalip_cli.volumes.preprocess.resampling import resample
 from i2igalip_cli.volumes.preprocess.rigid import Matrix, RigidTransform, from_itk, to_itk
-from i2igalip_cli.volumes.preprocess.sitk_image import to_image
+from i2igalip_cli.volumes.preprocess.sitk_image import one_thread, to_image
 from i2igalip_cli.volumes.volume import Volume
 
 if TYPE_CHECKING:
@@ -171,7 +170,7 @@ def search(
         tracks: Where to set out.
         settings: How many are followed, and how.
     """
-    with _one_thread():
+    with one_thread():
         for number, (fixed, moving) in enumerate(levels):
             level = _Level(fixed, moving, foreground, settings)
             if number == 0:
@@ -246,19 +245,3 @@ class _Level:
         method.SetInterpolator(sitk.sitkLinear)
         method.SetInitialTransform(motion, inPlace=True)
         return method
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """ITK in one thread: sums of several differ in their last digits, from run to run even.
-
-    A registration's own number of threads doesn't reach all of its parts (SimpleITK 2.5).
-    """
-    import SimpleITK as sitk  # noqa: N813
-
-    usual = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    try:
-        yield
-    finally:
-        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(usual)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from i2igalip_cli.errors import EmptyVolumeError
 from i2igalip_cli.volumes.preprocess.sitk_image import from_image, to_image
-from i2igalip_cli.volumes.slicing import Affine, view_slices
+from i2igalip_cli.volumes.slicing import fill_holes, view_slices
 from i2igalip_cli.volumes.volume import Array, Volume
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ def find_mask(volume: Volume) -> Mask:
     opened = sitk.BinaryMorphologicalOpening(above, _radius(volume, OPEN_MM), sitk.sitkBall)
     pieces = sitk.RelabelComponent(sitk.ConnectedComponent(opened))  # 1 is the largest
     closed = sitk.BinaryMorphologicalClosing(pieces == 1, _radius(volume, CLOSE_MM), sitk.sitkBall)
-    mask = _fill_slices(from_image(closed, like=volume).array > 0, volume.affine)
+    body = from_image(closed, like=volume).array > 0
+    mask = np.zeros(body.shape, bool)
+    view_slices(mask, volume.affine)[...] = fill_holes(view_slices(body, volume.affine))
     if not mask.any():
         raise EmptyVolumeError(
             f"no head or body found in intensities from {lowest:g} to {highest:g}; is it "
@@ -70,14 +72,3 @@ def _above_otsu(image: "sitk.Image", array: Array) -> "sitk.Image":
 def _radius(volume: Volume, length_mm: float) -> list[int]:
     """Voxels along I, J, K within a length; none along axes of thicker slices."""
     return [int(length_mm / step) for step in volume.spacing_mm]
-
-
-def _fill_slices(mask: Mask, affine: Affine) -> Mask:
-    """A mask with every hole filled that is closed within its axial slice."""
-    from scipy.ndimage import binary_fill_holes, generate_binary_structure
-
-    within = generate_binary_structure(3, 1)
-    within[[0, 2]] = False  # neighbours within a slice alone
-    filled = np.zeros(mask.shape, bool)
-    view_slices(filled, affine)[...] = binary_fill_holes(view_slices(mask, affine), within)
-    return filled

@@ -4,6 +4,8 @@ A left-handed grid is flipped along its last axis on the way in and back on the 
 ITK sees rotations only. Voxels and affine come back as they went.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -95,3 +97,19 @@ def _lies_on(image: "sitk.Image", affine: Affine) -> bool:
     placed = [image.TransformIndexToPhysicalPoint(corner) for corner in corners]
     expected = np.array(corners) @ affine[:3, :3].T + affine[:3, 3]
     return bool(np.abs(expected - placed).max() < _SAME_PLACE_MM)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """ITK in one thread: sums of several differ in their last digits, from run to run even.
+
+    A filter's own number of threads doesn't reach all of its parts (SimpleITK 2.5).
+    """
+    import SimpleITK as sitk  # noqa: N813
+
+    usual = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(usual)
