@@ -24,6 +24,8 @@ class Domain:
         modality: "MR" (arbitrary units) or "CT" (Hounsfield units).
         window: Fixed intensity window (low, high) in the domain's unit that maps to [0, 1];
             None where the unit is arbitrary and a volume's own percentiles set the window.
+        percentile: Percentile of a volume's foreground that maps to 1; None goes by the policy of
+            the dataset or checkpoint.
         bids: Suffix of its files in a BIDS dataset, such as "T1w"; "" where BIDS has none.
     """
 
@@ -31,6 +33,7 @@ class Domain:
     caption: str
     modality: Modality = "MR"
     window: tuple[float, float] | None = None
+    percentile: float | None = None
     bids: str = field(default="", compare=False)  # how files are named makes no other domain
 
 

@@ -6,8 +6,11 @@ import pytest
 
 from i2igalip_cli.config import (
     CONFIGS,
+    DomainScale,
     GalipConfig,
     GeneratorConfig,
+    IntensityPolicy,
+    PrepareConfig,
     from_dict,
     load_prepare_config,
     load_train_config,
@@ -74,6 +77,45 @@ def test_a_bad_file_is_refused_by_name(tmp_path: Path, text: str, message: str) 
         load_train_config(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("percentile = 0", "percentile = 0: from above 0 to 100"),
+        ("least_foreground = -0.1", "least_foreground = -0.1: from 0 to below 1"),
+        ("intensity = 3", "intensity = 3 is not of the kind Mapping"),
+        ("intensity.T1 = 99", "intensity.T1 = 99 is not of the kind DomainScale"),
+        ("intensity.T1.windw = [0, 1]", "DomainScale has no setting windw"),
+        ("intensity.T1.window = [0]", r"window = \[0\] is not of the kind"),
+        ("intensity.T1.window = [1, 1]", r"window = \[1, 1\]: two numbers, the lower one first"),
+        ("intensity.T1.window = [0, inf]", r"window = \[0, inf\]: two numbers"),
+        ("intensity.T1.percentile = nan", "percentile = nan: from above 0 to 100"),
+        ("[prepare.intensity.T1]", "give either window = .* or percentile"),
+        ("steps.mask = true", "mask = True is not of the kind str"),
+    ],
+)
+def test_a_bad_table_of_prepare_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(f"[prepare]\n{text}\n")
+    with pytest.raises(ConfigError, match=message):
+        load_prepare_config(path)
+
+
+def test_a_table_of_prepare_scales_by_domain(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(
+        "[prepare]\npercentile = 98\nsteps.mask = 'otsu'\n"
+        "[prepare.intensity.T2]\npercentile = 97\n[prepare.intensity.CT]\nwindow = [-1000, 2000]\n"
+    )
+    config = load_prepare_config(path)
+    assert config.intensity == {
+        "T2": DomainScale(percentile=97),
+        "CT": DomainScale(window=(-1000, 2000)),
+    }
+    assert (config.policy.percentile, config.steps.mask) == (98, "otsu")
+    assert PrepareConfig().policy == IntensityPolicy()
+    assert (PrepareConfig().least_foreground, PrepareConfig().steps.mask) == (0.01, "")
+
+
 def test_an_absent_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="can't read the configuration"):
         load_train_config(tmp_path / "none.toml")
@@ -105,8 +147,8 @@ def test_the_presets_are_the_papers_settings(name: str) -> None:
     assert not (config.crop or config.mirror or config.distinct_domains)
     assert config.generator.width == 32
     assert config.generator.multipliers == (1, 1, 2, 2, 4, 4)
-    prepared = load_prepare_config(path)
-    assert prepared.layout.counts_subjects
+    prepared = load_prepare_config(path).layout
+    assert prepared.counts_subjects
     assert prepared.split == {"ixi": (25, 5, 10), "pelvis": (9, 1, 4)}[name]
     assert (
         set(prepared.patterns)

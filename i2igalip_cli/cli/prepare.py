@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from i2igalip_cli.cli.audit import end_with, show_audit
 from i2igalip_cli.cli.console import (
-    SOME_FAILED,
     Json,
     plain,
     print_json,
@@ -43,24 +43,65 @@ def prepare(
         typer.Option(help="axial (default), coronal, sagittal, repeated; or all."),
     ] = None,
     whole: Annotated[
-        bool, typer.Option("--whole", help="Keep the whole field of view, air and all.")
+        bool,
+        typer.Option(
+            "--whole",
+            help="Keep the whole field of view, air and all; default the foreground and 10 mm.",
+        ),
     ] = False,
-    bias: Annotated[bool, typer.Option("--bias", help="Divide MR by its bias field (N4).")] = False,
+    least_foreground: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Share of a slice's pixels that must be foreground: emptier slices at both ends "
+            "are left out; default 0.01, 0 keeps all.",
+        ),
+    ] = None,
+    window: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DOMAIN=LOW,HIGH",
+            help="Intensities of a domain that become 0 and 1, repeated; default -1024,3000 (HU) "
+            "for pelvic-CT, none for the others.",
+        ),
+    ] = None,
+    percentile: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[DOMAIN=]P",
+            help="Percentile of the foreground that becomes 1, for a domain or for all without a "
+            "window, repeated; default 99.5.",
+        ),
+    ] = None,
+    bias: Annotated[
+        bool, typer.Option("--bias", help="Divide MR by its bias field (N4); default not.")
+    ] = False,
     register: Annotated[
         str | None,
         typer.Option(
-            metavar="DOMAIN", help="Lay a subject's other volumes onto the one of this, rigidly."
+            metavar="DOMAIN",
+            help="Lay a subject's other volumes onto the one of this, rigidly; default as headers "
+            "place them.",
         ),
     ] = None,
     reorient: Annotated[
-        str | None, typer.Option(metavar="AXES", help="Turn the array's axes, such as RAS.")
+        str | None,
+        typer.Option(
+            metavar="AXES", help="Turn the array's axes, such as RAS; default as they are."
+        ),
     ] = None,
     spacing: Annotated[
-        tuple[float, float, float] | None, typer.Option(help="Resample: mm along each axis.")
+        tuple[float, float, float] | None,
+        typer.Option(help="Resample: mm along each axis; default as it is."),
     ] = None,
     mask: Annotated[
-        bool, typer.Option("--mask", help="Empty what is neither head nor body.")
-    ] = False,
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Empty what lies outside a mask: otsu (head or body), or by a program on PATH "
+            "synthstrip or hd-bet (brain); default none.",
+        ),
+    ] = None,
     split: Annotated[
         tuple[float, float, float] | None,
         typer.Option(
@@ -68,7 +109,7 @@ def prepare(
             "0.7 0.1 0.2 (folders so named win)."
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the split.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the split; default 0.")] = None,
     split_file: Annotated[
         Path | None,
         typer.Option(
@@ -87,12 +128,32 @@ def prepare(
         bool,
         typer.Option("--dry-run", help="Only show what was found, what is left out, and why."),
     ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Only judge a raw folder, or a prepared dataset, and write nothing but --report.",
+        ),
+    ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.html", help="Page of --check; a dataset has its own in audit.html."
+        ),
+    ] = None,
+    encoder: Annotated[
+        str,
+        typer.Option(
+            help="Text-image encoder that the audit asks which contrast it sees, by name or "
+            "folder; default biomedclip where it is on this machine."
+        ),
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Make a dataset for training.
 
-    Finds volumes by domain, takes the steps that are asked for, normalises, splits by subject, and
-    writes slices.
+    Finds volumes by domain, takes the steps that are asked for, normalises, splits by subject,
+    writes slices, and judges them: exit code 3 where the audit finds faults.
     """
     from dataclasses import replace
 
@@ -102,11 +163,14 @@ def prepare(
         PrepareConfig,
         load_prepare_config,
         parse_assignments,
+        parse_scales,
     )
+    from i2igalip_cli.engine.prepare import check as judge
     from i2igalip_cli.engine.prepare import plan
     from i2igalip_cli.engine.prepare import prepare as run
 
     settings = PrepareConfig() if config is None else load_prepare_config(config)
+    of_all, scales = parse_scales(window or (), percentile or ())
     given = {
         "preset": preset,
         "patterns": parse_assignments("--domain", domain) if domain else None,
@@ -114,6 +178,9 @@ def prepare(
         "planes": PLANES if plane == [ALL_PLANES] else tuple(plane) if plane else None,
         "crop": replace(settings.crop, whole=True) if whole else None,
         "steps": _steps(settings.steps, bias, register, reorient, spacing, mask),
+        "percentile": of_all,
+        "intensity": {**settings.intensity, **scales},
+        "least_foreground": least_foreground,
         "split": split,
         "seed": seed,
     }
@@ -121,23 +188,43 @@ def prepare(
     if dry_run:
         _show_plan(plan(raw, settings, split_file), as_json)
         return
+    if check:
+        with progress("judging") as advance:
+            audit = judge(
+                raw,
+                settings,
+                report=report,
+                split_file=split_file,
+                encoder=encoder,
+                jobs=jobs,
+                on_progress=advance,
+            )
+        if as_json:
+            print_json(audit.as_json())
+        else:
+            show_audit(audit)
+        end_with(audit)
+        return
     if out is None:
-        raise typer.BadParameter("a folder, or --dry-run", param_hint="--out")
+        raise typer.BadParameter("a folder, --dry-run or --check", param_hint="--out")
+    if report is not None:
+        raise typer.BadParameter(
+            "with --check; a dataset has its audit.html", param_hint="--report"
+        )
     with progress("preparing") as advance:
-        report = run(
+        made = run(
             raw,
             out,
             settings,
             split_file=split_file,
             skip_faulty=skip_faulty,
+            encoder=encoder,
             jobs=jobs,
             on_progress=advance,
         )
-    faults = [f"{one.name}: {one.reason}; left out" for one in report.left_out if one.faulty]
-    warn([*report.warnings, *faults])
-    _show_report(report, out, as_json)
-    if faults:
-        raise typer.Exit(SOME_FAILED)
+    warn(made.warnings)
+    _show_report(made, out, as_json)
+    end_with(made.audit)
 
 
 def _steps(
@@ -146,7 +233,7 @@ def _steps(
     register: str | None,
     reorient: str | None,
     spacing: tuple[float, float, float] | None,
-    mask: bool,
+    mask: str | None,
 ) -> "Steps":
     """The steps of the settings, with what the command line says over them."""
     from dataclasses import replace
@@ -157,7 +244,7 @@ def _steps(
         register=steps.register if register is None else register,
         reorient=steps.reorient if reorient is None else reorient.upper(),
         spacing_mm=spacing or steps.spacing_mm,
-        mask=mask or steps.mask,
+        mask=steps.mask if mask is None else mask,
     )
 
 
@@ -195,23 +282,26 @@ def _show_plan(planned: "Plan", as_json: bool) -> None:
         typer.echo(f"  {one.name}: {one.reason}")
 
 
-def _show_report(report: "PrepareReport", out: Path, as_json: bool) -> None:
-    """What was prepared."""
+def _show_report(made: "PrepareReport", out: Path, as_json: bool) -> None:
+    """What was prepared, and how it was judged."""
+    left_out = _left_out(made.index.left_out)
     if as_json:
         print_json(
             {
                 "dataset": str(out),
-                "slices": report.counts,
-                "pairs": report.pairs,
-                "warnings": report.warnings,
-                "left_out": _left_out(report.left_out),
+                "slices": made.counts,
+                "pairs": made.pairs,
+                "warnings": made.warnings,
+                "left_out": left_out,
+                "audit": made.audit.as_json(),
             }
         )
         return
-    for name, counts in report.counts.items():
+    for name, counts in made.counts.items():
         parts = ", ".join(f"{n} of {part}" for part, n in counts.items())
         typer.echo(f"{name}: slices {parts}")
-    typer.echo(f"registered volumes for training in pairs: {report.pairs}")
-    if report.left_out:
-        typer.echo(f"left out: {len(report.left_out)} volumes; --json lists them with the reason")
-    typer.echo(f"dataset: {out}")
+    typer.echo(f"registered volumes for training in pairs: {made.pairs}")
+    if left_out:
+        typer.echo(f"left out: {len(left_out)} volumes; --json lists them with the reason")
+    show_audit(made.audit)
+    typer.echo(f"dataset: {out}, with pictures of all volumes in audit.html")

@@ -8,6 +8,7 @@ from i2igalip_cli.config.data import (
     ALL_PLANES,
     PLANES,
     CropPolicy,
+    DomainScale,
     IntensityPolicy,
     Plane,
     PrepareConfig,
@@ -19,6 +20,7 @@ from i2igalip_cli.config.files import (
     load_train_config,
     make_train_config,
     parse_assignments,
+    parse_scales,
     to_dict,
 )
 from i2igalip_cli.config.methods import CONFIGS
@@ -42,6 +44,7 @@ __all__ = [
     "CropPolicy",
     "CutConfig",
     "CycleGanConfig",
+    "DomainScale",
     "EgsdeConfig",
     "EnergyWeights",
     "GalipConfig",
@@ -64,5 +67,6 @@ __all__ = [
     "load_train_config",
     "make_train_config",
     "parse_assignments",
+    "parse_scales",
     "to_dict",
 ]

@@ -34,6 +34,40 @@ class IntensityPolicy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DomainScale:
+    """How the volumes of one domain are brought to [0, 1], over what is done to all.
+
+    Attributes:
+        window: Intensities (low, high) in the domain's unit that become 0 and 1.
+        percentile: Percentile of the foreground that becomes 1, in percent.
+    """
+
+    window: tuple[float, float] | None = None
+    percentile: float | None = None
+
+    def __post_init__(self) -> None:
+        """Report what is no window, and what says nothing or two things."""
+        low, high = self.window or (0.0, 1.0)
+        raise_faults(
+            self,
+            [
+                (
+                    (self.window is None) == (self.percentile is None),
+                    "give either window = [low, high] or percentile",
+                ),
+                (
+                    not (math.isfinite(low) and math.isfinite(high) and low < high),
+                    f"window = [{low:g}, {high:g}]: two numbers, the lower one first",
+                ),
+                (
+                    self.percentile is not None and not 0 < self.percentile <= 100,
+                    f"percentile = {self.percentile}: from above 0 to 100",
+                ),
+            ],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class CropPolicy:
     """How the field of view is cut to the foreground, in training and in translation alike.
 
@@ -74,14 +108,16 @@ class Steps:
         register: The domain onto whose volume a subject's others are laid, rigidly; "" for none.
         reorient: Axes of the array, such as "RAS"; "" leaves them as they are.
         spacing_mm: Distance of voxels along the three axes; () leaves it.
-        mask: Empty what is neither head nor body.
+        mask: Empty what lies outside the mask that this finds: "otsu" (head or body by threshold
+            and morphology), "synthstrip" or "hd-bet" (brain, by programs of their own); "" for
+            none.
     """
 
     bias: bool = False
     register: str = ""
     reorient: str = ""
     spacing_mm: tuple[float, ...] = ()
-    mask: bool = False
+    mask: str = ""
 
     def __post_init__(self) -> None:
         """Report axes and distances that there can't be."""
@@ -115,6 +151,11 @@ class PrepareConfig:
         planes: Which planes slices are cut in.
         crop: How the field of view is cut to the foreground.
         steps: What is done to volumes before.
+        percentile: Percentile of the foreground that becomes 1, in percent, of volumes without a
+            fixed window.
+        intensity: By domain: another window or percentile.
+        least_foreground: Share of a slice's pixels that must be foreground: slices with less, up
+            to the first and after the last with as much, are left out; 0 keeps all.
         split: Subjects for train, val and test: numbers of subjects when all are whole and one is
             above 1, else shares of all of them; () is the preset's, or 0.7, 0.1 and 0.2.
         seed: Of the split.
@@ -126,11 +167,14 @@ class PrepareConfig:
     planes: tuple[Plane, ...] = ("axial",)
     crop: CropPolicy = field(default_factory=CropPolicy)
     steps: Steps = field(default_factory=Steps)
+    percentile: float = IntensityPolicy.percentile
+    intensity: Mapping[str, DomainScale] = field(default_factory=dict)
+    least_foreground: float = 0.01
     split: tuple[float, ...] = ()
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Report what no split or plane can be."""
+        """Report what no split, plane, percentile or share can be."""
         raise_faults(
             self,
             [
@@ -139,6 +183,14 @@ class PrepareConfig:
                     or len(set(self.planes)) < len(self.planes)
                     or not set(self.planes) <= set(PLANES),
                     f"planes = {list(self.planes)}: some of {', '.join(PLANES)}, each once",
+                ),
+                (
+                    not 0 < self.percentile <= 100,
+                    f"percentile = {self.percentile}: from above 0 to 100",
+                ),
+                (
+                    not 0 <= self.least_foreground < 1,
+                    f"least_foreground = {self.least_foreground}: from 0 to below 1",
                 ),
                 (self.seed < 0, f"seed = {self.seed}: from 0"),
                 (
@@ -156,6 +208,11 @@ class PrepareConfig:
                 ),
             ],
         )
+
+    @property
+    def policy(self) -> IntensityPolicy:
+        """How volumes of a domain without a scale of its own are brought to [0, 1]."""
+        return IntensityPolicy(percentile=self.percentile)
 
     @property
     def layout(self) -> Preset:

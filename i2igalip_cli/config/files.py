@@ -9,7 +9,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from i2igalip_cli.config.data import PrepareConfig
+from i2igalip_cli.config.data import DomainScale, PrepareConfig
 from i2igalip_cli.config.methods import CONFIGS
 from i2igalip_cli.config.training import TrainConfig
 from i2igalip_cli.errors import ConfigError
@@ -37,6 +37,44 @@ def parse_assignments(option: str, texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def parse_scales(
+    windows: Sequence[str], percentiles: Sequence[str]
+) -> tuple[float | None, dict[str, DomainScale]]:
+    """Windows and percentiles as on the command line.
+
+    Args:
+        windows: DOMAIN=LOW,HIGH each.
+        percentiles: DOMAIN=P each; one may be P alone.
+
+    Returns:
+        The percentile of all domains, None where none is said; and the scales by domain.
+
+    Raises:
+        ConfigError: What is no number, no window or no percentile, or two things for one domain.
+    """
+    general = [text for text in percentiles if "=" not in text]
+    if len(general) > 1:
+        raise ConfigError(f"--percentile {' and '.join(general)}: one for all domains")
+    own = [text for text in percentiles if "=" in text]
+    scales: dict[str, dict[str, Any]] = {}
+    for name, text in parse_assignments("--window", windows).items():
+        scales.setdefault(name, {})["window"] = _parse_numbers("--window", text, 2)
+    for name, text in parse_assignments("--percentile", own).items():
+        scales.setdefault(name, {})["percentile"] = _parse_numbers("--percentile", text, 1)[0]
+    for_all = _parse_numbers("--percentile", general[0], 1)[0] if general else None
+    return for_all, {name: from_dict(DomainScale, values) for name, values in scales.items()}
+
+
+def _parse_numbers(option: str, text: str, count: int) -> list[float]:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count:
+        raise ConfigError(f"{option} '{text}': {('a number', 'LOW,HIGH')[count - 1]} is expected")
+    return numbers
+
+
 def to_dict(config: object) -> dict[str, Any]:
     """The configuration as JSON-ready values."""
     return dataclasses.asdict(config)  # type: ignore[call-overload,no-any-return]  # any dataclass
@@ -58,21 +96,28 @@ def from_dict(kind: type[_Config], values: Mapping[str, Any]) -> _Config:
         raise ConfigError(
             f"{kind.__name__} has no setting {', '.join(unknown)}; it has {', '.join(hints)}"
         )
-    arguments: dict[str, Any] = {}
-    for name, value in values.items():
-        hint = hints[name]
-        nested = isinstance(hint, type) and dataclasses.is_dataclass(hint)
-        if nested and isinstance(value, Mapping):
-            arguments[name] = from_dict(hint, value)
-        elif nested or not _fits(hint, value):
-            wanted = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
-            raise ConfigError(f"{kind.__name__}: {name} = {value!r} is not of the kind {wanted}")
-        else:
-            arguments[name] = tuple(value) if isinstance(value, list) else value
+    arguments = {name: _build(kind, name, hints[name], value) for name, value in values.items()}
     try:
         return kind(**arguments)
     except TypeError as error:
         raise ConfigError(f"{kind.__name__}: a value of the wrong type ({error})") from error
+
+
+def _build(owner: type, name: str, hint: Any, value: object) -> Any:  # noqa: ANN401 (as below)
+    """A setting's value from a plain one: a configuration, a mapping to several, or itself."""
+    nested, inner = _is_config(hint), get_args(hint)[-1:]  # of a mapping: what its names stand for
+    if nested and isinstance(value, Mapping):
+        return from_dict(hint, value)
+    if inner and _is_config(inner[0]) and isinstance(value, Mapping):
+        return {key: _build(owner, f"{name}.{key}", inner[0], one) for key, one in value.items()}
+    if nested or not _fits(hint, value):
+        wanted = hint.__name__ if isinstance(hint, type) else re.sub(r"\w+\.", "", str(hint))
+        raise ConfigError(f"{owner.__name__}: {name} = {value!r} is not of the kind {wanted}")
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _is_config(hint: Any) -> bool:  # noqa: ANN401 (as below)
+    return isinstance(hint, type) and dataclasses.is_dataclass(hint)
 
 
 def _fits(hint: Any, value: object) -> bool:  # noqa: ANN401 (annotations have no common type)

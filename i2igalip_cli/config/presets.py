@@ -19,7 +19,8 @@ class Preset:
         subject: Regular expression of a volume's path, with the group "subject" and, where names
             carry it, "site"; "" where the general rule serves.
         split: Numbers of subjects for train, val and test.
-        contrasts: For DICOM: domain by the contrast that a header tells.
+        contrasts: Domain by the contrast that a header or a sidecar tells: what decides for DICOM,
+            and what names are compared with.
         insisted: Domains whose pattern people gave: it is stronger than a header.
     """
 
@@ -44,6 +45,7 @@ PRESETS: dict[str, Preset] = {
         patterns={name: f"*-{name}.nii*" for name in ("T1", "T2", "PD")},
         subject=r"(?:^|/)(?P<subject>IXI\d+)-(?P<site>[A-Za-z]+)-\d+",
         split=(25, 5, 10),
+        contrasts={name: name for name in ("T1", "T2", "PD")},
     ),
     "gold-atlas": Preset(
         patterns={"pelvic-MR": "*T1.nii*", "pelvic-CT": "*CT.nii*"},

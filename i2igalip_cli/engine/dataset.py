@@ -20,6 +20,7 @@ from i2igalip_cli.errors import ConfigError, DatasetError
 from i2igalip_cli.volumes.volume import Array
 
 FORMAT = 2
+INDEX_NAME = "index.json"
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
@@ -61,6 +62,10 @@ class Shard:
         content: SHA-256 of the raw volume's intensities.
         raw: The grid that it had.
         steps: What was done to it, a line a step.
+        affine: (slice, row, column) of what is stored to RAS+ mm, (4, 4) row by row.
+        header: The contrast that its header or sidecar tells; "" where it tells none.
+        contradiction: How that differs from its domain; "" where it doesn't.
+        notes: What reading it had to mend or to choose.
     """
 
     subject: str
@@ -79,22 +84,53 @@ class Shard:
     content: str = ""
     raw: RawGrid = field(default_factory=RawGrid)
     steps: tuple[str, ...] = ()
+    affine: tuple[float, ...] = ()
+    header: str = ""
+    contradiction: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """What isn't prepared.
+
+    Attributes:
+        name: Its path below the raw folder.
+        reason: Why.
+        faulty: Whether it should have been: it belongs to a domain, and can't be used.
+        subject: Whom it shows, where that is known.
+    """
+
+    name: str
+    reason: str
+    faulty: bool = False
+    subject: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetIndex:
-    """What `index.json` holds."""
+    """What `index.json` holds.
+
+    Attributes:
+        domains: With their captions.
+        policy: How volumes without a fixed window were scaled.
+        crop: How the field of view was cut.
+        planes: Of the slices.
+        shards: One of each volume and plane.
+        left_out: What of the raw folder isn't in it.
+    """
 
     domains: tuple[Domain, ...]
     policy: IntensityPolicy
     crop: CropPolicy
     planes: tuple[Plane, ...]
     shards: tuple[Shard, ...]
+    left_out: tuple[LeftOut, ...] = ()
 
     def write(self, folder: Path) -> None:
         """Write the index; a dataset without one is unfinished."""
         values = {"format": FORMAT, **asdict(self)}
-        (folder / "index.json").write_text(json.dumps(values, indent=1), encoding="utf-8")
+        (folder / INDEX_NAME).write_text(json.dumps(values, indent=1), encoding="utf-8")
 
 
 def read_index(folder: Path) -> DatasetIndex:
@@ -103,7 +139,7 @@ def read_index(folder: Path) -> DatasetIndex:
     Raises:
         DatasetError: There is none, it is damaged, or of a newer format.
     """
-    path = folder / "index.json"
+    path = folder / INDEX_NAME
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         made = values.pop("format")
@@ -116,6 +152,7 @@ def read_index(folder: Path) -> DatasetIndex:
             crop=from_dict(CropPolicy, values["crop"]),
             planes=tuple(values["planes"]),
             shards=tuple(from_dict(Shard, row) for row in values["shards"]),
+            left_out=tuple(from_dict(LeftOut, row) for row in values.get("left_out", ())),
         )
     except OSError as error:
         raise DatasetError(f"{folder}: not a prepared dataset; make one with prepare") from error
@@ -275,4 +312,4 @@ class SliceDataset:
 
     def fingerprint(self) -> str:
         """SHA-256 of the index, for a checkpoint's provenance."""
-        return hashlib.sha256((self.folder / "index.json").read_bytes()).hexdigest()
+        return hashlib.sha256((self.folder / INDEX_NAME).read_bytes()).hexdigest()

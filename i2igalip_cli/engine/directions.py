@@ -20,7 +20,8 @@ def find_direction(
         where nothing was said; None where there are several.
 
     Raises:
-        ConfigError: A domain that the checkpoint doesn't know, or a direction that it didn't learn.
+        ConfigError: A domain that the checkpoint doesn't know, a direction that it didn't learn, or
+            several sources of which one has a scale of its own, and nothing was said.
     """
     target = find_domain(to, checkpoint.domains)
     own = None if source is None else find_domain(source, checkpoint.domains)
@@ -35,7 +36,15 @@ def find_direction(
             f"{checkpoint.name} ({checkpoint.config.method}) doesn't translate {said}"
             f"{target.name}, only {describe_directions(checkpoint)}"
         )
-    return into[0] if len(into) == 1 else own, target
+    if len(into) == 1:
+        return into[0], target
+    scaled = [domain.name for domain in into if _has_own_scale(domain)]
+    if scaled:
+        raise ConfigError(
+            f"{checkpoint.name} scales {', '.join(scaled)} in another way than the rest: say which "
+            f"the source is, such as --from {into[0].name}"
+        )
+    return None, target
 
 
 def learned_back(checkpoint: Checkpoint, source: Domain, target: Domain) -> bool:
@@ -57,3 +66,12 @@ def describe_directions(checkpoint: Checkpoint) -> str:
 def _translates(checkpoint: Checkpoint, source: Domain, target: Domain) -> bool:
     names = [domain.name for domain in checkpoint.domains]
     return checkpoint.config.translates(names.index(source.name), names.index(target.name))
+
+
+def _has_own_scale(domain: Domain) -> bool:
+    """Whether MR of a domain can't be brought to [0, 1] without knowing that it is of it.
+
+    CT is refused or warned of by its file and its numbers (`sources`).
+    """
+    own = domain.window is not None or domain.percentile is not None
+    return own and domain.modality == "MR"

@@ -4,23 +4,58 @@ import contextlib
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from i2igalip_cli.engine.cohort.processes import die_with_parent
+from i2igalip_cli.errors import DatasetError
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+Progress = Callable[[int, int], None]  # (done, total)
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+
+
+def do_each(
+    work: Callable[[_Item], _Result],
+    items: Sequence[_Item],
+    jobs: int,
+    tell: Progress,
+) -> list[_Result]:
+    """What becomes of items, in their order, the same whatever the number of processes.
+
+    Args:
+        work: What is done to one.
+        items: All.
+        jobs: Processes; with 1 this one does it.
+        tell: Called with (items done, items in all).
+
+    Raises:
+        DatasetError: A process was killed.
+    """
+    jobs = min(jobs, len(items))
+    if jobs <= 1:
+        made = []
+        for number, item in enumerate(items):
+            made.append(work(item))
+            tell(number + 1, len(items))
+        return made
+    found = work_side_by_side(work, dict(enumerate(items)), jobs, tell)
+    if len(found) < len(items):
+        raise DatasetError(
+            f"a process was killed, perhaps out of memory; {len(items) - len(found)} of "
+            f"{len(items)} are left: the same command goes on, perhaps with fewer --jobs"
+        )
+    return [found[number] for number in range(len(items))]
 
 
 def work_side_by_side(
     work: Callable[[_Item], _Result],
     items: Mapping[int, _Item],
     jobs: int,
-    tell: Callable[[int, int], None],
+    tell: Progress,
 ) -> dict[int, _Result]:
     """What becomes of items, by number; those that were lost when a process died aren't there.
 

@@ -39,7 +39,7 @@ def find_window(array: Array, domain: Domain | None, policy: IntensityPolicy) ->
     Args:
         array: Intensities of the whole volume, any shape, finite.
         domain: Its domain; None or a domain without a window goes by percentile.
-        policy: The percentile of the foreground that becomes 1.
+        policy: The percentile of the foreground that becomes 1, unless the domain has its own.
 
     Raises:
         EmptyVolumeError: The volume is constant.
@@ -52,7 +52,9 @@ def find_window(array: Array, domain: Domain | None, policy: IntensityPolicy) ->
         low, high = domain.window
         return IntensityWindow(low=low, high=high)
     foreground = array[array > array.mean(dtype=np.float64)]
-    high = float(np.percentile(foreground, policy.percentile, overwrite_input=True))
+    own = None if domain is None else domain.percentile
+    percentile = policy.percentile if own is None else own
+    high = float(np.percentile(foreground, percentile, overwrite_input=True))
     if high <= 0:
         raise VolumeError("no positive intensities: magnitude MR is expected (CT needs --from)")
     return IntensityWindow(low=0.0, high=high)

@@ -52,6 +52,24 @@ def slice_affine(plane: Plane) -> Affine:
     return affine
 
 
+def place_slices(
+    affine: Affine, shape: tuple[int, int, int], plane: Plane, corner: tuple[int, int, int]
+) -> Affine:
+    """Affine (4, 4) of a plane's slices, or of a box of them: (slice, row, column) to RAS+ mm.
+
+    Args:
+        affine: Of the volume, voxel indices to RAS+ mm.
+        shape: Of the volume.
+        plane: Of the slices.
+        corner: First slice, row and column of the box.
+    """
+    to_voxels = nib.orientations.inv_ornt_aff(_turn(affine, plane), shape)
+    moved = np.eye(4)
+    moved[:3, 3] = corner
+    placed: Affine = affine @ to_voxels @ moved
+    return placed
+
+
 def turn_box(box: Box, shape: tuple[int, int, int], affine: Affine, plane: Plane = "axial") -> Box:
     """A box along I, J, K of a volume of this shape as one along slices, rows and columns."""
     turned = [slice(0, 0)] * 3

@@ -7,7 +7,7 @@ import pytest
 
 from i2igalip_cli.errors import VolumeError
 from i2igalip_cli.volumes import Volume
-from i2igalip_cli.volumes.preprocess.resampling import lay_onto, resample, smooth_for
+from i2igalip_cli.volumes.preprocess.resampling import clear_padding, lay_onto, resample, smooth_for
 
 TURN = np.linalg.qr(np.random.default_rng(5).standard_normal((3, 3)))[0]  # oblique
 
@@ -157,6 +157,29 @@ def test_where_it_does_not_reach_stands_its_lowest_value() -> None:
     far = grid((1, 1, 1), turn=np.eye(3), origin=(50, 0, 0))
     laid = lay_onto(made, Volume(array=np.zeros((3, 4, 5)), affine=far))
     assert (laid.array == -5).all()
+
+
+@pytest.mark.parametrize("lowest", [40, -1000, -3024])
+def test_ct_is_air_where_it_does_not_reach_whatever_its_lowest_value(lowest: float) -> None:
+    """A field of view within the body ends in tissue, one with padding far below air."""
+    array = np.full((4, 4, 4), 60.0)
+    array[0] = lowest
+    made = Volume(array=array, affine=np.eye(4), modality="CT")
+    laid = lay_onto(made, Volume(array=np.zeros((4, 4, 9)), affine=np.eye(4)))
+    np.testing.assert_array_equal(laid.array[:, :, :4], array)
+    assert (laid.array[:, :, 5:] == -1024).all()
+
+
+def test_padding_of_ct_becomes_air_and_nothing_else_changes() -> None:
+    array = np.array([-3024.0, -1025, -1024, -1000, 0, 3000]).reshape(6, 1, 1)
+    made = Volume(array=array, affine=np.eye(4), modality="CT", header="kept")
+    cleared = clear_padding(made)
+    assert cleared.array.ravel().tolist() == [-1024, -1024, -1024, -1000, 0, 3000]
+    assert cleared.header == "kept"
+    assert clear_padding(cleared) is cleared
+    for other in ("MR", None):
+        same = Volume(array=array, affine=np.eye(4), modality=other)
+        assert clear_padding(same) is same
 
 
 def test_onto_its_own_grid_a_volume_stays() -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +13,18 @@ from i2igalip_cli.config import IntensityPolicy, Plane, PrepareConfig
 from i2igalip_cli.domains import Domain
 from i2igalip_cli.engine.dataset import Shard, Split
 from i2igalip_cli.engine.prepare.finding import RawVolume
+from i2igalip_cli.engine.prepare.scaling import describe_scale
 from i2igalip_cli.engine.prepare.steps import Stepped
 from i2igalip_cli.errors import VolumeError
 from i2igalip_cli.volumes import Volume
 from i2igalip_cli.volumes.foreground import Box, find_box, foreground_level
 from i2igalip_cli.volumes.intensity import IntensityWindow, find_window
-from i2igalip_cli.volumes.slicing import in_plane_spacing, turn_box, view_slices
-
-MINIMUM_FOREGROUND = 0.01  # share of a slice's pixels; emptier slices are left out
+from i2igalip_cli.volumes.slicing import (
+    in_plane_spacing,
+    place_slices,
+    turn_box,
+    view_slices,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,20 +61,21 @@ class Cutter:
             VolumeError: It can't be scaled.
         """
         notes, volume = [], stepped.volume
-        if volume.nonfinite_voxels:
-            notes.append(f"{raw.name}: {volume.nonfinite_voxels} voxels were not finite; set to 0")
         try:
             window = find_window(volume.array, self.domains[raw.domain], self.policy)
         except VolumeError as error:
             raise VolumeError(f"{raw.name}: {error}") from error
         box = find_box(volume, window, self.settings.crop)
+        scaled = describe_scale(window, self.domains[raw.domain], self.policy)
         shards = []
         for plane in self.settings.planes:
             slices, place = self._cut_plane(volume, window, box, plane)
             if len(slices) == 0:
                 notes.append(f"{raw.name}: no {plane} slice with foreground; left out")
                 continue
-            shard = _describe(raw, stepped, window, split, content, plane, slices.shape, place)
+            kept = _describe_cut(volume, plane, slices.shape, place)
+            told = replace(stepped, log=(*stepped.log, scaled, kept))
+            shard = _describe(raw, told, window, split, content, plane, slices.shape, place)
             (self.out / shard.file).parent.mkdir(parents=True, exist_ok=True)
             np.save(self.out / shard.file, slices)
             shards.append(shard)
@@ -84,7 +89,7 @@ class Cutter:
         view = view_slices(volume.array[box], volume.affine, plane)
         slices = window.to_unit(view)
         bright = view > foreground_level(window, self.settings.crop)
-        kept = np.flatnonzero(bright.mean(axis=(1, 2)) >= MINIMUM_FOREGROUND)
+        kept = np.flatnonzero(bright.mean(axis=(1, 2)) >= self.settings.least_foreground)
         first, last = (int(kept[0]), int(kept[-1])) if kept.size else (0, -1)
         corner = (across.start + first, rows.start, columns.start)
         return slices[first : last + 1].astype(np.float16), corner
@@ -103,6 +108,17 @@ def content_hash(volume: Volume) -> str:
     digest = hashlib.sha256(repr(volume.shape).encode())
     digest.update(np.ascontiguousarray(volume.array).tobytes())
     return digest.hexdigest()
+
+
+def _describe_cut(
+    volume: Volume, plane: Plane, shape: tuple[int, ...], place: tuple[int, int, int]
+) -> str:
+    """What of a volume is kept as slices of a plane, a line of its log."""
+    whole = view_slices(volume.array, volume.affine, plane).shape
+    return (
+        f"kept {shape[0]} of {whole[0]} {plane} slices, {shape[1]} x {shape[2]} of "
+        f"{whole[1]} x {whole[2]} pixels, from {place} on"
+    )
 
 
 def _describe(
@@ -135,6 +151,10 @@ def _describe(
         grid=_grid(volume),
         raw=stepped.raw,
         steps=stepped.log,
+        affine=tuple(place_slices(volume.affine, volume.shape, plane, place).ravel().tolist()),
+        header=raw.header,
+        contradiction=raw.contradiction,
+        notes=raw.notes,
     )
 
 

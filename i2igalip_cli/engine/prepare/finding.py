@@ -17,11 +17,11 @@ from i2igalip_cli.domains import Domain
 from i2igalip_cli.engine.cohort.bids import bids_suffix
 from i2igalip_cli.engine.cohort.inputs import FoundVolume, is_dicom, stem_of
 from i2igalip_cli.engine.cohort.inputs import find_volumes as list_raw
-from i2igalip_cli.engine.dataset import SPLITS
+from i2igalip_cli.engine.dataset import SPLITS, LeftOut
 from i2igalip_cli.errors import DatasetError, GalipError
 from i2igalip_cli.volumes import VolumeEntry
 from i2igalip_cli.volumes.acquisition import Acquisition, read_acquisition
-from i2igalip_cli.volumes.contrast import classify
+from i2igalip_cli.volumes.contrast import Verdict, classify
 from i2igalip_cli.volumes.entry import SYNTHETIC
 
 
@@ -37,6 +37,9 @@ class RawVolume:
         session: Which visit, where names say so; "" elsewhere.
         site: Where it was acquired, if the preset knows; "" elsewhere.
         evidence: What told its domain.
+        header: The contrast that its header or sidecar tells; "" where it tells none.
+        contradiction: How that differs from its domain; "" where it doesn't.
+        notes: What is wrong with what lies beside it.
     """
 
     entry: VolumeEntry
@@ -46,26 +49,14 @@ class RawVolume:
     session: str = ""
     site: str = ""
     evidence: str = ""
+    header: str = ""
+    contradiction: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def folders(self) -> tuple[str, ...]:
         """Between the raw folder and the file."""
         return PurePosixPath(self.name).parts[:-1]
-
-
-@dataclass(frozen=True, kw_only=True)
-class LeftOut:
-    """What isn't prepared.
-
-    Attributes:
-        name: Its path below the raw folder.
-        reason: Why.
-        faulty: Whether it should have been: it belongs to a domain, and can't be used.
-    """
-
-    name: str
-    reason: str
-    faulty: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,20 +136,24 @@ def _dicom_folder(found: FoundVolume) -> str:
 def _judge(sight: _Sight, domains: Mapping[str, Domain], preset: Preset) -> RawVolume | LeftOut:
     """Give a volume its domain and subject, or the reason why it has none."""
     entry, acquired = sight.found.entry, Acquisition()
-    if is_dicom(entry) and not sight.refusal:
+    notes: tuple[str, ...] = ()
+    if not sight.refusal:
         try:
             acquired = read_acquisition(entry)
         except GalipError as error:
-            return LeftOut(name=sight.name, reason=str(error), faulty=True)
+            if is_dicom(entry):
+                return LeftOut(name=sight.name, reason=str(error), faulty=True)
+            notes = (str(error),)  # of a sidecar, which the images can do without
     domain, evidence = _tell_domain(sight, acquired, domains, preset)
-    if sight.refusal:
-        return LeftOut(name=sight.name, reason=sight.refusal, faulty=bool(domain))
     if not domain:
-        return LeftOut(name=sight.name, reason=evidence)
-    if entry.synthetic:
-        return LeftOut(name=sight.name, reason=SYNTHETIC)
+        return LeftOut(name=sight.name, reason=sight.refusal or evidence)
     pattern = preset.patterns.get(domain, "")
     subject, session, site = _whom(sight, acquired, domains[domain], pattern, preset)
+    if sight.refusal:
+        return LeftOut(name=sight.name, reason=sight.refusal, subject=subject, faulty=True)
+    if entry.synthetic:
+        return LeftOut(name=sight.name, reason=SYNTHETIC)
+    verdict = classify(acquired)
     return RawVolume(
         entry=entry,
         name=sight.name,
@@ -167,7 +162,19 @@ def _judge(sight: _Sight, domains: Mapping[str, Domain], preset: Preset) -> RawV
         session=session,
         site=site,
         evidence=evidence,
+        header=verdict.contrast,
+        contradiction=_contradict(verdict, domain, preset),
+        notes=notes,
     )
+
+
+def _contradict(verdict: Verdict, domain: str, preset: Preset) -> str:
+    """How what a header tells differs from a domain; "" where it doesn't, or nobody can say."""
+    expected = {contrast for contrast, name in preset.contrasts.items() if name == domain}
+    free = domain in preset.insisted and domain not in expected  # such as pelvic-MR='*T2*'
+    if free or not expected or verdict.contrast in ("", *expected):
+        return ""
+    return f"its header tells {verdict.contrast} ({verdict.evidence})"
 
 
 def _tell_domain(
@@ -281,5 +288,7 @@ def _leave_seconds(volumes: Iterable[RawVolume]) -> tuple[list[RawVolume], list[
                 f"a second {volume.domain} volume of subject {volume.subject}, beside {kept.name}; "
                 "narrow the patterns"
             )
-            others.append(LeftOut(name=volume.name, reason=reason, faulty=True))
+            others.append(
+                LeftOut(name=volume.name, reason=reason, subject=volume.subject, faulty=True)
+            )
     return list(first.values()), others

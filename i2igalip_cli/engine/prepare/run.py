@@ -2,15 +2,17 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from i2igalip_cli.config import IntensityPolicy, PrepareConfig
 from i2igalip_cli.domains import DOMAINS, Domain
-from i2igalip_cli.engine.dataset import SPLITS, DatasetIndex, Split
+from i2igalip_cli.engine.audit import Audit, Evidence, gather, judge, write_audit
+from i2igalip_cli.engine.dataset import SPLITS, DatasetIndex, LeftOut, Split
 from i2igalip_cli.engine.prepare.cutting import Cutter, name_file
-from i2igalip_cli.engine.prepare.finding import Found, LeftOut, RawVolume, find_volumes
+from i2igalip_cli.engine.prepare.finding import Found, RawVolume, find_volumes
+from i2igalip_cli.engine.prepare.scaling import scale_domains
 from i2igalip_cli.engine.prepare.splitting import (
     LOCK_NAME,
     read_lock,
@@ -18,10 +20,11 @@ from i2igalip_cli.engine.prepare.splitting import (
     write_lock,
 )
 from i2igalip_cli.engine.prepare.steps import order
-from i2igalip_cli.engine.prepare.work import DONE, Outcome, SubjectWork, do_all, refuse_copies
+from i2igalip_cli.engine.prepare.work import DONE, Outcome, SubjectWork, refuse_copies
+from i2igalip_cli.engine.reports.audit import REPORT_NAME, write_audit_report
+from i2igalip_cli.engine.side_by_side import Progress, do_each
 from i2igalip_cli.errors import ConfigError, DatasetError
-
-Progress = Callable[[int, int], None]
+from i2igalip_cli.volumes.preprocess.strippers import check_mask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,12 @@ class Plan:
     warnings: tuple[str, ...] = ()
 
     @property
+    def faults(self) -> list[LeftOut]:
+        """What can't be used, but for that of subjects who are in no split."""
+        unused = {volume.subject for volume in self.found.volumes} - self.split_of.keys()
+        return [one for one in self.found.faults if one.subject not in unused]
+
+    @property
     def volumes(self) -> list[RawVolume]:
         """Those of the subjects that are in a split."""
         return [volume for volume in self.found.volumes if volume.subject in self.split_of]
@@ -55,12 +64,14 @@ class PrepareReport:
     Attributes:
         index: Of the dataset.
         warnings: A line for each thing that people should know.
-        left_out: What of the raw folder isn't in it, and why.
+        audit: What is wrong with it.
+        evidence: What that was judged by.
     """
 
     index: DatasetIndex
     warnings: tuple[str, ...]
-    left_out: tuple[LeftOut, ...]
+    audit: Audit
+    evidence: Evidence
 
     @property
     def pairs(self) -> int:
@@ -123,14 +134,16 @@ def plan(raw: Path, settings: PrepareConfig, split_file: Path | None = None) -> 
         split_file: Of earlier runs: no subject that is in it is moved.
 
     Raises:
-        ConfigError: A domain without a caption, a caption without a domain, or a reference of
-            registration that is no domain.
+        ConfigError: A domain without a caption, a caption or scale without a domain, a reference
+            of registration that is no domain, or a mask that no program here finds.
         DatasetError: Nothing to prepare, or what no rule decides.
     """
-    domains = name_domains(settings)
+    domains = scale_domains(name_domains(settings), settings.intensity)
     register = settings.steps.register
     if register and register not in domains:
         raise ConfigError(f"register = {register}: no domain of these, {', '.join(domains)}")
+    if settings.steps.mask:
+        check_mask(settings.steps.mask)
     layout = settings.layout
     found = find_volumes(raw, domains, layout)
     locked, warnings = {}, []
@@ -163,33 +176,39 @@ def prepare(
     policy: IntensityPolicy | None = None,
     split_file: Path | None = None,
     skip_faulty: bool = False,
+    encoder: str = "",
     jobs: int = 1,
     on_progress: Progress | None = None,
 ) -> PrepareReport:
-    """Write a prepared dataset, the same bytes whatever the number of processes.
+    """Write a prepared dataset and judge it, the same bytes whatever the number of processes.
 
-    One that was stopped goes on with what is there.
+    One that was stopped, or refused for some volumes, goes on with what is there.
 
     Args:
         raw: Folder of volumes.
         out: New folder.
         settings: Domains, planes, crop, steps and split.
-        policy: How volumes without a fixed window are scaled.
+        policy: How volumes of domains without a scale of their own are brought to [0, 1]; None
+            for the settings'.
         split_file: Split by subject: what it says stays, and new subjects are added to it.
         skip_faulty: Leave out volumes that can't be used, rather than refuse them all.
+        encoder: Text-image encoder that the audit asks, by name or folder; "" takes BiomedCLIP
+            where it is here.
         jobs: Processes, each with a subject's volumes at a time.
-        on_progress: Called with (subjects done, subjects in all); visits count as subjects.
+        on_progress: Called with (subjects done, subjects in all), visits count as subjects; then
+            likewise of what the audit looks at.
 
     Raises:
+        CheckpointError: The encoder isn't here.
         ConfigError: A domain without a caption, or a caption without a domain.
-        DatasetError: Nothing to prepare, or `out` exists; a volume that can't be used: nothing is
-            left behind then.
+        DatasetError: Nothing to prepare, or `out` exists; a volume that can't be used: there is no
+            dataset then.
         VolumeError: The disk is full, or the folder read-only.
     """
     settings = settings or PrepareConfig()
     planned = plan(raw, settings, split_file)
-    if planned.found.faults and not skip_faulty:
-        raise _refuse(planned.found.faults)
+    if planned.faults and not skip_faulty:
+        raise _refuse(planned.faults)
     if out.exists():
         raise DatasetError(f"{out} exists; give another --out or remove it")
     if split_file is not None and not split_file.parent.is_dir():
@@ -198,23 +217,26 @@ def prepare(
     cutter = Cutter(
         domains=planned.domains,
         settings=settings,
-        policy=policy or IntensityPolicy(),
+        policy=policy or settings.policy,
         out=building,
     )
     work = SubjectWork(cutter=cutter, split_of=planned.split_of)
     groups = order(planned.volumes, settings.steps.register)
     try:
         work.begin()
-        outcomes = do_all(work, groups, jobs, on_progress or (lambda done, total: None))
-        outcomes = refuse_copies(outcomes)
+        done = do_each(work, groups, jobs, on_progress or (lambda done, total: None))
+        outcomes = refuse_copies([outcome for group in done for outcome in group])
         faults = [LeftOut(name=o.name, reason=o.fault, faulty=True) for o in outcomes if o.fault]
         if faults and not skip_faulty:
-            shutil.rmtree(building)
             raise _refuse(faults)
-        index = _make_index(cutter, outcomes)
+        index = _make_index(cutter, outcomes, (*planned.found.left_out, *faults))
         if not index.shards:
-            shutil.rmtree(building)
             raise DatasetError(f"{raw}: nothing is left to train on; see --dry-run")
+        index.write(building)
+        evidence = gather(building, encoder, jobs, on_progress)
+        audit = judge(evidence)
+        write_audit(audit, building)
+        write_audit_report(audit, evidence, building / REPORT_NAME, overwrite=True)
         split_of = {**planned.locked, **planned.split_of}
         _finish(building, index, split_of)
         building.replace(out)
@@ -225,11 +247,14 @@ def prepare(
     return PrepareReport(
         index=index,
         warnings=(*planned.warnings, *(note for o in outcomes for note in o.notes)),
-        left_out=(*planned.found.left_out, *faults),
+        audit=audit,
+        evidence=evidence,
     )
 
 
-def _make_index(cutter: Cutter, outcomes: Sequence[Outcome]) -> DatasetIndex:
+def _make_index(
+    cutter: Cutter, outcomes: Sequence[Outcome], left_out: tuple[LeftOut, ...]
+) -> DatasetIndex:
     shards = tuple(shard for outcome in outcomes for shard in outcome.shards)
     present = [name for name in cutter.domains if any(shard.domain == name for shard in shards)]
     return DatasetIndex(
@@ -238,16 +263,16 @@ def _make_index(cutter: Cutter, outcomes: Sequence[Outcome]) -> DatasetIndex:
         crop=cutter.settings.crop,
         planes=cutter.settings.planes,
         shards=shards,
+        left_out=left_out,
     )
 
 
 def _finish(building: Path, index: DatasetIndex, split_of: Mapping[str, Split]) -> None:
-    """Leave nothing in the folder but the dataset: index, split and the shards of the index."""
+    """Leave nothing in the folder but the dataset: no work of earlier tries."""
     shutil.rmtree(building / DONE, ignore_errors=True)
     known = {building / shard.file for shard in index.shards}
     for stray in set(building.rglob("*.npy")) - known:
         stray.unlink()
-    index.write(building)
     write_lock(building / LOCK_NAME, split_of)
 
 
@@ -255,6 +280,6 @@ def _refuse(faults: Sequence[LeftOut]) -> DatasetError:
     """All that can't be used, in one message."""
     shown = "; ".join(f"{one.name}: {one.reason}" for one in faults)
     return DatasetError(
-        f"{len(faults)} of the volumes can't be used: {shown}. Mend or remove them, or leave them "
-        "out with --skip-faulty"
+        f"{len(faults)} of the volumes can't be used: {shown}. Mend or remove them and run "
+        "it again, which keeps what is done; or leave them out with --skip-faulty"
     )

@@ -1,8 +1,8 @@
 """What is done to a subject's volumes before they are cut, and how it is undone.
 
-In order: bias field, registration onto the reference or reorienting and resampling, mask. What
-changes the grid is one rigid motion from the new grid's millimetres to the raw ones, kept in every
-shard with the raw grid.
+In order: padding of CT, bias field, registration onto the reference or reorienting and resampling,
+mask. What changes the grid is one rigid motion from the new grid's millimetres to the raw ones,
+kept in every shard with the raw grid.
 """
 
 from collections.abc import Iterable
@@ -21,8 +21,15 @@ from i2igalip_cli.volumes.preprocess.bias import correct_bias
 from i2igalip_cli.volumes.preprocess.masks import find_mask
 from i2igalip_cli.volumes.preprocess.registration import register
 from i2igalip_cli.volumes.preprocess.reorienting import reorient
-from i2igalip_cli.volumes.preprocess.resampling import lay_onto, resample
+from i2igalip_cli.volumes.preprocess.resampling import (
+    AIR_HU,
+    clear_padding,
+    find_air,
+    lay_onto,
+    resample,
+)
 from i2igalip_cli.volumes.preprocess.rigid import RigidTransform
+from i2igalip_cli.volumes.preprocess.strippers import MASKS
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,11 +60,13 @@ def take_steps(
             is a reference itself, or where nothing is registered.
 
     Raises:
+        ConfigError: The mask's program isn't on PATH.
         DatasetError: The registration doesn't make the two agree better than they did.
         VolumeError: A volume that a step can't be taken with.
     """
-    motion, log = RigidTransform.identity(), []
-    made = replace(volume, modality=domain.modality)
+    log: list[str] = []
+    motion = RigidTransform.identity()
+    made = _clear_padding(replace(volume, modality=domain.modality), log)
     if steps.bias and domain.modality == "MR":
         made, field = correct_bias(made, find_mask(made))
         log.append(f"bias field from {field.min():.2f} to {field.max():.2f} removed")
@@ -76,15 +85,23 @@ def take_steps(
     else:
         made = _regrid(made, steps, log)
     if steps.mask:
-        mask = find_mask(made)
-        made = replace(made, array=np.where(mask, made.array, made.array.min()))
-        log.append(f"mask of {mask.mean():.1%} of the voxels")
+        mask = MASKS[steps.mask](made)
+        made = replace(made, array=np.where(mask, made.array, np.float32(find_air(made))))
+        log.append(f"mask of {mask.mean():.1%} of the voxels by {steps.mask}, air elsewhere")
     raw = RawGrid(
         shape=volume.shape,
         affine=tuple(volume.affine.ravel().tolist()),
         motion=tuple(motion.matrix.ravel().tolist()),
     )
     return Stepped(volume=made, raw=raw, log=tuple(log))
+
+
+def _clear_padding(volume: Volume, log: list[str]) -> Volume:
+    cleared = clear_padding(volume)
+    if cleared is not volume:
+        share = (volume.array < AIR_HU).mean()
+        log.append(f"padding below {AIR_HU:g} HU, {share:.1%} of the voxels, set to it")
+    return cleared
 
 
 def _regrid(volume: Volume, steps: Steps, log: list[str]) -> Volume:

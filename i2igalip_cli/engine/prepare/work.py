@@ -8,8 +8,8 @@ import glob
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import i2igalip_cli
@@ -18,7 +18,6 @@ from i2igalip_cli.engine.dataset import Shard, Split
 from i2igalip_cli.engine.prepare.cutting import Cutter, content_hash
 from i2igalip_cli.engine.prepare.finding import RawVolume
 from i2igalip_cli.engine.prepare.steps import take_steps
-from i2igalip_cli.engine.side_by_side import work_side_by_side
 from i2igalip_cli.errors import DatasetError, GalipError
 from i2igalip_cli.volumes import Volume, load_entry
 from i2igalip_cli.volumes.files import whole_file
@@ -88,6 +87,7 @@ class SubjectWork:
         domain, steps = self.cutter.domains[raw.domain], self.cutter.settings.steps
         stepped = take_steps(volume, domain, steps, reference)
         split = self.split_of[raw.subject]
+        raw = replace(raw, notes=(*raw.notes, *volume.warnings, *_lost(volume)))
         shards, notes = self.cutter.cut(raw, stepped, split, content_hash(volume))
         return Outcome(name=raw.name, shards=tuple(shards), notes=tuple(notes)), stepped.volume
 
@@ -106,6 +106,11 @@ class SubjectWork:
             shutil.rmtree(out, ignore_errors=True)
             (out / DONE).mkdir(parents=True)
             (out / DONE / name).touch()
+
+
+def _lost(volume: Volume) -> tuple[str, ...]:
+    count = volume.nonfinite_voxels
+    return (f"{count} voxels were not finite; set to 0",) if count else ()
 
 
 def _hash(values: Iterable[object]) -> str:
@@ -131,41 +136,6 @@ def _read(record: Path) -> list[Outcome]:
         )
         for row in json.loads(record.read_text(encoding="utf-8"))
     ]
-
-
-def do_all(
-    work: SubjectWork,
-    groups: Sequence[Sequence[RawVolume]],
-    jobs: int,
-    tell: Callable[[int, int], None],
-) -> list[Outcome]:
-    """Do the work of all subjects, the same whatever the number of processes.
-
-    Args:
-        work: Of one.
-        groups: Volumes by subject and visit.
-        jobs: Processes.
-        tell: Called with (subjects done, subjects in all).
-
-    Returns:
-        What became of every volume, in the order of the groups.
-
-    Raises:
-        DatasetError: A process was killed.
-    """
-    if min(jobs, len(groups)) <= 1:
-        outcomes = []
-        for number, group in enumerate(groups):
-            outcomes += work(group)
-            tell(number + 1, len(groups))
-        return outcomes
-    found = work_side_by_side(work, dict(enumerate(groups)), min(jobs, len(groups)), tell)
-    if len(found) < len(groups):
-        raise DatasetError(
-            f"a process was killed, perhaps out of memory; {len(groups) - len(found)} subjects are "
-            "left: the same command goes on, perhaps with fewer --jobs"
-        )
-    return [outcome for number in range(len(groups)) for outcome in found[number]]
 
 
 def refuse_copies(outcomes: Sequence[Outcome]) -> list[Outcome]:

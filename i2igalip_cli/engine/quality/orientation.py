@@ -97,8 +97,8 @@ def judge_lie(cube: Array, templates: Mapping[str, Array]) -> Lie:
         cube: Of `shrink`, along R, A, S.
         templates: By domain, likewise.
     """
-    known = np.stack([_standard(template) for template in templates.values()])  # (D, SIDE^3)
-    found = {turn: float((known @ _standard(turn_cube(cube, turn))).max()) for turn in TURNS}
+    known = np.stack([standard(template) for template in templates.values()])  # (D, SIDE^3)
+    found = {turn: float((known @ standard(turn_cube(cube, turn))).max()) for turn in TURNS}
     own = max(found.pop(turn) for turn in list(found) if _keeps_lie(turn))
     best = max(found, key=lambda turn: found[turn])
     return Lie(correlation=own, best=found[best], turn=best)
@@ -110,7 +110,7 @@ def _keeps_lie(turn: Turn) -> bool:
     return axes == (0, 1, 2) and signs[1:] == (1, 1)
 
 
-def _standard(cube: Array) -> npt.NDArray[np.float64]:
+def standard(cube: Array) -> npt.NDArray[np.float64]:
     """A cube as a vector of mean 0 and length 1; zeros where it is constant."""
     vector: npt.NDArray[np.float64] = cube.astype(np.float64).ravel()
     vector -= vector.mean()

@@ -24,7 +24,13 @@ def check_page(path: Path, *, overwrite: bool) -> None:
 
 
 def write_page(
-    path: Path, title: str, lead: str, sections: Sequence[Section], *, overwrite: bool
+    path: Path,
+    title: str,
+    lead: str,
+    sections: Sequence[Section],
+    *,
+    overwrite: bool,
+    dated: bool = True,
 ) -> None:
     """Write a page, whole or not at all.
 
@@ -34,20 +40,21 @@ def write_page(
         lead: What it is, in one or two sentences.
         sections: Those without anything in them are left out.
         overwrite: Replace an existing file.
+        dated: Say when it was made; without, the same content has the same bytes.
 
     Raises:
         VolumeError: The file exists (without `overwrite`), or its folder is absent or full.
     """
     told = [section for section in sections if section.blocks]
-    text = render(Page(title=title, lead=lead, sections=told, foot=_made_by()))
+    text = render(Page(title=title, lead=lead, sections=told, foot=_made_by(dated)))
     with whole_file(path, ".html", overwrite=overwrite) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _made_by() -> str:
+def _made_by(dated: bool) -> str:
     """Program, version and time."""
-    now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
+    now = datetime.now().astimezone().strftime(", %Y-%m-%d %H:%M %Z") if dated else ""
     return (
-        f"Made by i2igalip {i2igalip_cli.__version__}, {now}. This file asks no server for "
+        f"Made by i2igalip {i2igalip_cli.__version__}{now}. This file asks no server for "
         "anything. Synthetic images are not for diagnosis."
     )

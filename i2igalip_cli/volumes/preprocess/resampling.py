@@ -10,12 +10,13 @@ import numpy as np
 from i2igalip_cli.errors import VolumeError
 from i2igalip_cli.volumes import grid as grids
 from i2igalip_cli.volumes.grid import Affine
-from i2igalip_cli.volumes.volume import Array, Volume
+from i2igalip_cli.volumes.volume import Array, Volume, freeze
 
 if TYPE_CHECKING:
     from i2igalip_cli.volumes.preprocess.rigid import RigidTransform
 
 MAX_VOXELS = 1024**3  # 4 GiB of float32: more is a slip of the spacing
+AIR_HU = -1024.0  # of CT where nothing was measured; lower values only pad
 SAME_SPACING = 1e-4  # relative; what headers round away
 _WIDTH = math.sqrt(8 * math.log(2))  # full width at half maximum of a Gaussian by its sigma
 
@@ -65,15 +66,36 @@ def lay_onto(volume: Volume, grid: Volume, transform: "RigidTransform | None" = 
             the two are aligned.
 
     Returns:
-        The volume's lowest value where it doesn't reach; smoothed before where the grid's voxels
-        are larger (see `smooth_for`).
+        Air where it doesn't reach (see `find_air`); smoothed before where the grid's voxels are
+        larger (see `smooth_for`).
     """
     to = grid.affine if transform is None else transform.matrix @ grid.affine
     between = np.asarray(np.linalg.solve(volume.affine, to), np.float64)
     array = smooth_for(volume.array, between)
-    lowest = float(volume.array.min())
-    laid = grids.resample(array, volume.affine, to, grid.shape, outside=lowest)
+    laid = grids.resample(array, volume.affine, to, grid.shape, outside=find_air(volume))
     return replace(volume, array=laid, affine=grid.affine)
+
+
+def find_air(volume: Volume) -> float:
+    """What a volume holds where there is nothing: -1024 HU in CT, elsewhere its lowest value."""
+    return AIR_HU if volume.modality == "CT" else float(volume.array.min())
+
+
+def clear_padding(volume: Volume) -> Volume:
+    """CT with air in place of what scanners and exports put around the field of view.
+
+    Such values, -2000 or -3024, would be smeared over the body's edge by interpolation, and take
+    the bins of a histogram.
+
+    Args:
+        volume: Of any modality.
+
+    Returns:
+        The volume itself where nothing is below -1024 HU, or where it isn't CT.
+    """
+    if volume.modality != "CT" or volume.array.min() >= AIR_HU:
+        return volume
+    return replace(volume, array=freeze(np.maximum(volume.array, np.float32(AIR_HU))))
 
 
 def smooth_for(array: Array, between: Affine) -> Array:

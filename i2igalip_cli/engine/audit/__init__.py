@@ -1,0 +1,16 @@
+"""Judges a prepared dataset: what is wrong with it, before a training is spent on it."""
+
+from i2igalip_cli.engine.audit.evidence import Evidence
+from i2igalip_cli.engine.audit.findings import Audit, Checked, Finding
+from i2igalip_cli.engine.audit.run import AUDIT_NAME, gather, judge, write_audit
+
+__all__ = [
+    "AUDIT_NAME",
+    "Audit",
+    "Checked",
+    "Evidence",
+    "Finding",
+    "gather",
+    "judge",
+    "write_audit",
+]

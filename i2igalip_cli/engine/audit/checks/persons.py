@@ -1,0 +1,175 @@
+"""Do a subject's volumes show one person, the same way round, and where they say?
+
+Judged by registration of each onto the subject's first one (see `pairs`). A person's own volume
+agrees more than a stranger's, and more than its mirror image; by how much is taken from the dataset
+itself.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+
+from i2igalip_cli.engine.audit.evidence import Evidence
+from i2igalip_cli.engine.audit.findings import Checked, Finding
+from i2igalip_cli.engine.audit.pairs import Fit
+from i2igalip_cli.engine.dataset import Shard
+
+MIRRORED = 1.03  # times the mutual information as it lies: its mirror image fits better
+TELLING = 1.1  # own over strangers', in the middle of a dataset: below, persons can't be told apart
+LEAST_FITS = 3  # of two domains, for a middle that one wrong volume doesn't rule
+MISPLACED_MM = 4.0  # between volumes on one grid; the voxels that they were compared at
+Suspicion = Literal["mirrored", "stranger", ""]
+
+
+class Persons:
+    """Judges fits by what a dataset's own volumes and strangers' reach.
+
+    Args:
+        fits: Of all couples that could be registered.
+    """
+
+    def __init__(self, fits: Sequence[Fit]) -> None:
+        self._incoming = {
+            fit.couple.stranger.file: fit.other for fit in fits if fit.couple.stranger is not None
+        }
+        ratios: dict[tuple[str, str], list[float]] = defaultdict(list)
+        for fit in fits:
+            ratios[_domains(fit)].append(fit.own / self.strangers(fit))
+        middles = {
+            domains: float(np.nanmedian(found))
+            for domains, found in ratios.items()
+            if np.isfinite(found).sum() >= LEAST_FITS
+        }
+        self.usual = {domains: ratio for domains, ratio in middles.items() if ratio >= TELLING}
+
+    def strangers(self, fit: Fit) -> float:
+        """What strangers reach with either of a couple, in nats; NaN where there is none.
+
+        The geometric mean, so that neither volume's noise alone decides.
+        """
+        reached = [fit.other, self._incoming.get(fit.couple.second.file, math.nan)]
+        known = [value for value in reached if value > 0]
+        return math.prod(known) ** (1 / len(known)) if known else math.nan
+
+    def suspect(self, fit: Fit) -> Suspicion:
+        """What a couple looks like; "" where it is one person's, the same way round."""
+        usual = self.usual.get(_domains(fit))
+        enough = -math.inf if usual is None else math.sqrt(usual) * self.strangers(fit)
+        if fit.mirrored > MIRRORED * fit.own and not fit.mirrored < enough:
+            return "mirrored"
+        return "stranger" if max(fit.own, fit.mirrored) < enough else ""
+
+
+def check_persons(evidence: Evidence) -> Checked:
+    """Find another person's volume, a mirrored one, and one that isn't where its grid says."""
+    fits = evidence.fits
+    able = [fit for fit in fits if not fit.fault]
+    persons = Persons(able)
+    unclear = sorted({_domains(fit) for fit in able} - persons.usual.keys())
+    findings = [*_blame(able, persons), *_find_misplaced(able, persons)]
+    findings += [
+        Finding(severity="warning", text=f"can't be compared: {fit.fault}", volumes=_names(fit))
+        for fit in fits
+        if fit.fault
+    ]
+    return Checked(
+        name="persons",
+        looks_for="a volume of another person, a mirrored one, a failed registration",
+        judged=len(able),
+        unjudged=_say_unclear(unclear),
+        findings=tuple(findings),
+    )
+
+
+def _say_unclear(pairs: Sequence[tuple[str, str]]) -> str:
+    named = ", ".join(" and ".join(pair) for pair in pairs)
+    return f"whether {named} show one person: too few subjects, or no difference" if pairs else ""
+
+
+def find_suspects(fits: Sequence[Fit]) -> list[Fit]:
+    """Fits that don't look like one person's, the same way round."""
+    able = [fit for fit in fits if not fit.fault]
+    persons = Persons(able)
+    return [fit for fit in able if persons.suspect(fit)]
+
+
+def _blame(fits: Sequence[Fit], persons: Persons) -> Iterator[Finding]:
+    """For each visit with suspects the volume that fits none of the others, or all that may be."""
+    visits: dict[tuple[str, str], list[Fit]] = defaultdict(list)
+    for fit in fits:
+        visits[fit.couple.first.subject, fit.couple.first.session].append(fit)
+    for visit in visits.values():
+        wrong = [fit for fit in visit if persons.suspect(fit)]
+        culprits = [shard for shard in _shards(visit) if _fits_none(shard, visit, wrong)]
+        told: set[str] = set()
+        for fit in wrong:
+            if len(culprits) != 1:
+                yield _accuse(fit, _names(fit), persons)
+            elif culprits[0].source not in told:
+                told.add(culprits[0].source)
+                yield _accuse(fit, (culprits[0].source,), persons)
+
+
+def _fits_none(shard: Shard, visit: Sequence[Fit], wrong: Sequence[Fit]) -> bool:
+    """Whether a volume is in every couple that is wrong, and in no other one."""
+    own = [fit for fit in visit if shard in (fit.couple.first, fit.couple.second)]
+    return bool(wrong) and len(visit) > 1 and own == list(wrong)
+
+
+def _accuse(fit: Fit, names: tuple[str, ...], persons: Persons) -> Finding:
+    others = " and ".join(name for name in _names(fit) if name not in names)
+    against = f" against {others}" if others else ", one against the other"
+    if persons.suspect(fit) == "mirrored":
+        text = (
+            f"left and right are exchanged{against}: mutual information {fit.own:.3f} as it lies, "
+            f"{fit.mirrored:.3f} mirrored"
+        )
+        return Finding(
+            severity="fault",
+            text=text,
+            volumes=names,
+            advice="compare them with their originals, and mend the affine or the array",
+        )
+    own, usual = fit.own / persons.strangers(fit), persons.usual[_domains(fit)]
+    text = (
+        f"another person, or too bad to tell{against}: mutual information {own:.2f} times that "
+        f"with strangers, {usual:.2f} times is usual"
+    )
+    return Finding(
+        severity="fault",
+        text=text,
+        volumes=names,
+        advice="find out whose it is, or leave the subject out",
+    )
+
+
+def _find_misplaced(fits: Sequence[Fit], persons: Persons) -> Iterator[Finding]:
+    for fit in fits:
+        first, second = fit.couple.first, fit.couple.second
+        together = first.grid != "" and first.grid == second.grid
+        if together and fit.shift_mm > MISPLACED_MM and not persons.suspect(fit):
+            yield Finding(
+                severity="fault",
+                text=f"on one grid, as if registered, but {fit.shift_mm:.0f} mm apart",
+                volumes=_names(fit),
+                advice="prepare with --register",
+            )
+
+
+def _shards(visit: Sequence[Fit]) -> list[Shard]:
+    found = {}
+    for fit in visit:
+        for shard in (fit.couple.first, fit.couple.second):
+            found[shard.file] = shard
+    return list(found.values())
+
+
+def _domains(fit: Fit) -> tuple[str, str]:
+    return fit.couple.first.domain, fit.couple.second.domain
+
+
+def _names(fit: Fit) -> tuple[str, str]:
+    return fit.couple.first.source, fit.couple.second.source

@@ -1,0 +1,54 @@
+"""What the checks judge by, gathered once from a prepared dataset."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from i2igalip_cli.engine.audit.pairs import Fit
+from i2igalip_cli.engine.audit.portraits import Portrait
+from i2igalip_cli.engine.audit.templates import Templates
+from i2igalip_cli.engine.dataset import DatasetIndex
+from i2igalip_cli.engine.quality.orientation import Lie, judge_lie
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evidence:
+    """All that is known of a dataset.
+
+    Attributes:
+        index: Of the dataset.
+        portraits: One of each volume.
+        fits: Of the volumes of one subject with each other.
+        captions: By volume's name, how well it fits the caption of each domain, in [0, 1]; {} where
+            no encoder was at hand.
+        unread: Why no encoder looked at them; "" where one did.
+    """
+
+    index: DatasetIndex
+    portraits: Sequence[Portrait]
+    fits: Sequence[Fit]
+    captions: Mapping[str, Mapping[str, float]]
+    unread: str = ""
+
+    @cached_property
+    def templates(self) -> Templates:
+        """What the other subjects look like."""
+        return Templates(self.portraits)
+
+    @cached_property
+    def lies(self) -> dict[str, Lie]:
+        """By volume's name, how it lies against the other subjects; of those that have enough."""
+        return {
+            one.name: judge_lie(one.cube, around)
+            for one in self.portraits
+            if (around := self.templates.around(one))
+        }
+
+    @property
+    def domains(self) -> list[str]:
+        """Names, in the dataset's order."""
+        return [domain.name for domain in self.index.domains]
+
+    def of_domain(self, name: str) -> list[Portrait]:
+        """The portraits of a domain's volumes."""
+        return [portrait for portrait in self.portraits if portrait.domain == name]

@@ -1,0 +1,142 @@
+"""What the audit keeps of every volume: its shape at low resolution, its size, its brightness."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+
+from i2igalip_cli.config import PLANES, CropPolicy
+from i2igalip_cli.engine.dataset import Shard, open_shard
+from i2igalip_cli.engine.quality.orientation import shrink
+from i2igalip_cli.engine.side_by_side import Progress, do_each
+from i2igalip_cli.errors import DatasetError
+from i2igalip_cli.volumes import Volume
+from i2igalip_cli.volumes.foreground import find_box
+from i2igalip_cli.volumes.intensity import UNIT
+from i2igalip_cli.volumes.slicing import in_plane_spacing, view_slices
+from i2igalip_cli.volumes.volume import Array
+
+BODY = CropPolicy(margin_mm=0)  # what counts as foreground, however the dataset was cropped
+THUMBNAIL = 96  # pixels of a volume's longest side
+BINS = 50  # of the histogram over [0, 1]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Portrait:
+    """A volume as the checks see it.
+
+    Attributes:
+        shard: Of its first plane.
+        cube: The foreground's box at low resolution, (24, 24, 24) along R, A, S; in [0, 1].
+        size_mm: Of the foreground's box, towards right, anterior, superior.
+        empty: Share of the box's voxels that are 0.
+        air: Share of all voxels that are no foreground.
+        histogram: Shares of the foreground's voxels in `BINS` equal parts of [0, 1].
+        thumbnail: Its middle slices, axial, coronal and sagittal, side by side; uint8.
+    """
+
+    shard: Shard
+    cube: Array
+    size_mm: tuple[float, float, float]
+    empty: float
+    air: float
+    histogram: Array
+    thumbnail: npt.NDArray[np.uint8]
+
+    @property
+    def name(self) -> str:
+        """Path below the raw folder."""
+        return self.shard.source
+
+    @property
+    def domain(self) -> str:
+        """Name of its domain."""
+        return self.shard.domain
+
+
+def stored_volume(folder: Path, shard: Shard) -> Volume:
+    """The slices of a shard as a volume in patient space, in [0, 1].
+
+    Raises:
+        DatasetError: It can't be read, or was prepared before shards knew their place.
+    """
+    if not shard.affine:
+        raise DatasetError(f"{folder}: made by an older i2igalip; prepare it again for an audit")
+    array = np.asarray(open_shard(folder, shard), np.float32)
+    return Volume(array=array, affine=np.reshape(shard.affine, (4, 4)))
+
+
+def make_portraits(
+    folder: Path, shards: Sequence[Shard], jobs: int, tell: Progress
+) -> list[Portrait]:
+    """Portraits of volumes, in their order.
+
+    Args:
+        folder: The prepared dataset.
+        shards: One of each volume.
+        jobs: Processes.
+        tell: Called with (volumes done, volumes in all).
+
+    Raises:
+        DatasetError: A shard can't be read, or a process was killed.
+    """
+    return do_each(partial(make_portrait, folder), shards, jobs, tell)
+
+
+def make_portrait(folder: Path, shard: Shard) -> Portrait:
+    """Look at a volume once.
+
+    Raises:
+        DatasetError: It can't be read.
+    """
+    volume = stored_volume(folder, shard)
+    box = find_box(volume, UNIT, BODY)
+    inside = volume.array[box]
+    bright = inside[inside > BODY.threshold]
+    counts, _ = np.histogram(bright, BINS, (0, 1))
+    return Portrait(
+        shard=shard,
+        cube=shrink(volume, BODY),
+        size_mm=_measure(inside.shape, volume),
+        empty=float((inside <= 0).mean()),
+        air=float((volume.array <= BODY.threshold).mean()),
+        histogram=(counts / max(bright.size, 1)).astype(np.float32),
+        thumbnail=_make_thumbnail(volume),
+    )
+
+
+def _measure(shape: tuple[int, ...], volume: Volume) -> tuple[float, float, float]:
+    """Millimetres of a box along the axes nearest to right, anterior, superior."""
+    along = nib.orientations.io_orientation(volume.affine)[:, 0].astype(int)
+    sizes = [0.0, 0.0, 0.0]
+    for axis, place in enumerate(along):
+        sizes[place] = shape[axis] * volume.spacing_mm[axis]
+    right, anterior, superior = sizes
+    return right, anterior, superior
+
+
+def _make_thumbnail(volume: Volume) -> npt.NDArray[np.uint8]:
+    """Middle slices of the three planes beside each other, (THUMBNAIL, 3 THUMBNAIL)."""
+    strip = np.zeros((THUMBNAIL, len(PLANES) * THUMBNAIL), np.uint8)
+    longest = max(n * step for n, step in zip(volume.shape, volume.spacing_mm, strict=True))
+    for number, plane in enumerate(PLANES):
+        slices = view_slices(volume.array, volume.affine, plane)
+        spacing = in_plane_spacing(volume.affine, plane)
+        small = _scale(slices[len(slices) // 2], spacing, THUMBNAIL / longest)
+        height, width = small.shape
+        top, left = (THUMBNAIL - height) // 2, number * THUMBNAIL + (THUMBNAIL - width) // 2
+        strip[top : top + height, left : left + width] = np.rint(255 * np.clip(small, 0, 1))
+    return strip
+
+
+def _scale(picture: Array, spacing_mm: tuple[float, float], pixels_per_mm: float) -> Array:
+    """The nearest pixels of a slice (H, W) on a grid of square ones."""
+    places = []
+    for count, step in zip(picture.shape, spacing_mm, strict=True):
+        pixels = min(max(int(count * step * pixels_per_mm), 1), THUMBNAIL)
+        places.append(((np.arange(pixels) + 0.5) / pixels * count).astype(int))
+    return picture[np.ix_(*places)]

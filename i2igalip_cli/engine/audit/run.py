@@ -1,0 +1,65 @@
+"""A prepared dataset, judged before a week of training is spent on it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from i2igalip_cli.engine.audit.captions import fit_captions
+from i2igalip_cli.engine.audit.checks import CHECKS
+from i2igalip_cli.engine.audit.checks.counts import count_volumes
+from i2igalip_cli.engine.audit.checks.orientation import find_turned
+from i2igalip_cli.engine.audit.checks.persons import find_suspects
+from i2igalip_cli.engine.audit.checks.sizes import find_scaled
+from i2igalip_cli.engine.audit.evidence import Evidence
+from i2igalip_cli.engine.audit.findings import Audit
+from i2igalip_cli.engine.audit.pairs import Fit, fit_couples, list_couples, list_others
+from i2igalip_cli.engine.audit.portraits import make_portraits
+from i2igalip_cli.engine.dataset import Shard, read_index
+from i2igalip_cli.engine.side_by_side import Progress
+
+AUDIT_NAME = "audit.json"  # in a dataset
+
+
+def gather(
+    folder: Path, encoder: str = "", jobs: int = 1, on_progress: Progress | None = None
+) -> Evidence:
+    """Look at every volume of a dataset, and at every subject's together.
+
+    Args:
+        folder: A prepared dataset.
+        encoder: Text-image encoder by name or folder; "" takes BiomedCLIP where it is here.
+        jobs: Processes.
+        on_progress: Called with (done, in all) of each of the three looks in turn.
+
+    Raises:
+        CheckpointError: The encoder isn't here.
+        DatasetError: Not a dataset, one of an older version, or a damaged one.
+    """
+    tell = on_progress or (lambda done, total: None)
+    index = read_index(folder)
+    first = [shard for shard in index.shards if shard.plane == index.planes[0]]
+    portraits = make_portraits(folder, first, jobs, tell)
+    captions, unread = fit_captions(folder, first, index.domains, encoder, tell)
+    seen = Evidence(index=index, portraits=portraits, fits=(), captions=captions, unread=unread)
+    # What is turned or of another size fits nobody's, and is no measure for others either.
+    odd = {*find_turned(seen), *find_scaled(seen)}
+    upright = [shard for shard in first if shard.source not in odd]
+    return replace(seen, fits=_fit_persons(folder, upright, jobs, tell))
+
+
+def _fit_persons(folder: Path, shards: list[Shard], jobs: int, tell: Progress) -> list[Fit]:
+    """Fits of all volumes with their subject's first; of suspicious subjects, among all."""
+    fits = fit_couples(folder, list_couples(shards), jobs, tell)
+    suspects = [fit.couple for fit in find_suspects(fits)]
+    return fits + fit_couples(folder, list_others(shards, suspects), jobs, tell)
+
+
+def judge(evidence: Evidence) -> Audit:
+    """What all checks say."""
+    return Audit(checks=tuple(check(evidence) for check in CHECKS), counts=count_volumes(evidence))
+
+
+def write_audit(audit: Audit, folder: Path) -> None:
+    """Write the verdict as JSON into a folder."""
+    text = json.dumps(audit.as_json(), indent=1)
+    (folder / AUDIT_NAME).write_text(text + "\n", encoding="utf-8")
