@@ -220,25 +220,26 @@ def _load(name: str, **constants: float) -> ModuleType:
     return module
 
 
-@lru_cache(maxsize=1)
+def _brains() -> ModuleType:
+    return _load("simulate_brains", SPACING_MM=ANATOMY_MM)
+
+
+@cache
 def _anatomy() -> object:
-    return _load("simulate_brains", SPACING_MM=ANATOMY_MM).Anatomy()
+    return _brains().Anatomy()
 
 
 @lru_cache(maxsize=40)
 def _person(seed: int) -> tuple[object, dict[str, np.ndarray]]:
     """A subject, and its images without noise in all contrasts."""
-    brains = _load("simulate_brains", SPACING_MM=ANATOMY_MM)
-    subject = brains.Subject(_anatomy(), seed)
-    truths = {
-        name: subject.truth(brains.sample_sequence(name, subject.rng)) for name in IXI_CONTRASTS
-    }
+    subject, draw = _brains().Subject(_anatomy(), seed), _brains().sample_sequence
+    truths = {name: subject.truth(draw(name, subject.rng)) for name in IXI_CONTRASTS}
     return subject, truths
 
 
 def _scan_head(seed: int, contrast: str, spacing_mm: float) -> tuple[np.ndarray, np.ndarray]:
     """One acquisition of a head that has moved since the last: array int16, affine."""
-    brains = _load("simulate_brains", SPACING_MM=ANATOMY_MM)
+    brains = _brains()
     subject, truths = _person(seed)
     torque_mm = np.random.default_rng([seed, 0]).uniform(*TORQUE_MM)
     rng = np.random.default_rng([seed, 1 + IXI_CONTRASTS.index(contrast)])

@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import resource
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from i2igalip_cli import evaluate
 from i2igalip_cli.config import IntensityPolicy, PrepareConfig
 from i2igalip_cli.domains import DOMAINS
 from i2igalip_cli.engine.dataset import read_index
+from i2igalip_cli.engine.memory import peak_bytes
 from i2igalip_cli.engine.prepare import prepare
 from i2igalip_cli.engine.rehearsal import Forecast
 from i2igalip_cli.engine.trainer import Trainer
@@ -195,7 +195,7 @@ def test_the_time_of_a_stopped_run_is_that_of_all_its_steps(modules, tmp_path) -
 def test_the_peak_of_a_training_process_is_its_own(modules) -> None:
     held = np.ones(600_000_000, np.uint8)  # ours
     with multiprocessing.get_context(modules.runs.START).Pool(1) as alone:
-        peak = 1024 * alone.apply(resource.getrusage, (resource.RUSAGE_SELF,)).ru_maxrss
+        peak = alone.apply(peak_bytes)
     assert held.all()
     assert 5e6 < peak < 300e6
 

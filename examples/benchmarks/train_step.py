@@ -14,7 +14,6 @@ process in those steps, weights and Adam's moments included.
 import argparse
 import json
 import multiprocessing
-import resource
 import tempfile
 import time
 from dataclasses import asdict, dataclass, field
@@ -31,7 +30,7 @@ from transformers import BertConfig
 
 from i2igalip_cli.config import GalipConfig, GeneratorConfig, HeadConfig
 from i2igalip_cli.domains import DOMAINS
-from i2igalip_cli.engine.memory import keep_freed_memory
+from i2igalip_cli.engine.memory import keep_freed_memory, peak_bytes
 from i2igalip_cli.methods import UnpairedBatch
 from i2igalip_cli.methods.galip import Galip
 from i2igalip_cli.networks.text_image_encoder import TextImageEncoder
@@ -192,15 +191,6 @@ class WorkCounter(TorchDispatchMode):
         return out
 
 
-def peak_bytes() -> int:
-    """Largest resident memory since the last reset, or since the start where Linux isn't."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
-        return 1024 * int(line.split()[1])
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
 def measure(row: str, sizes: Sizes, folder: Path, repeats: int) -> dict[str, object]:
     """One row; leaves its gradients in the folder."""
     if row != "literal":
@@ -222,7 +212,7 @@ def measure(row: str, sizes: Sizes, folder: Path, repeats: int) -> dict[str, obj
         watch(method, clock)
     reset = Path("/proc/self/clear_refs")
     if reset.exists():
-        reset.write_text("5")  # the peak starts anew (Linux)
+        reset.write_text("5")  # the peak starts anew (Linux; elsewhere it is since the start)
     seconds, parts = float("inf"), {}
     for _ in range(repeats):
         clock.seconds.clear()

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-KIB = 1 if sys.platform == "darwin" else 1024  # bytes of a unit of ru_maxrss
+from i2igalip_cli.engine.memory import RUSAGE_BYTES
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
             {
                 "seconds": seconds,
                 "processor_seconds": used.ru_utime + used.ru_stime,
-                "peak_bytes": KIB * used.ru_maxrss,
+                "peak_bytes": RUSAGE_BYTES * used.ru_maxrss,
             }
         )
     )

@@ -1,13 +1,13 @@
 """What a run will take: one step is tried out, timed and undone before training begins."""
 
 import copy
-import sys
 import time
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from i2igalip_cli.engine.memory import peak_bytes
 from i2igalip_cli.errors import ConfigError
 from i2igalip_cli.methods import Method, UnpairedBatch
 
@@ -60,7 +60,7 @@ def rehearse(method: Method[Any], batch: UnpairedBatch, device: torch.device) ->
         for optimizer in method.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
         method.load_run_state(kept)
-    memory = torch.cuda.max_memory_allocated(device) if on_gpu else _process_peak()
+    memory = torch.cuda.max_memory_allocated(device) if on_gpu else peak_bytes()
     return Forecast(seconds_a_step=seconds, memory_bytes=memory)
 
 
@@ -71,13 +71,3 @@ def _copy_to_cpu(state: Any) -> Any:  # noqa: ANN401 (nested as torch's states a
     if isinstance(state, dict):
         return {key: _copy_to_cpu(value) for key, value in state.items()}
     return copy.deepcopy(state)
-
-
-def _process_peak() -> int | None:
-    """Peak resident memory of this process in bytes; None on systems without `resource`."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak  # Linux counts in KiB

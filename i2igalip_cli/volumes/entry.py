@@ -43,6 +43,10 @@ class VolumeEntry:
     refusal: str = ""
     expected: bool = False
 
+    def say(self, fault: object) -> str:
+        """What is wrong, without its path before it, for those who name it otherwise."""
+        return str(fault).removeprefix(f"{self.path}: ")
+
     def describe(self) -> str:
         """One line that tells it from the others of its path."""
         if self.volume is not None:

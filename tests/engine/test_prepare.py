@@ -115,7 +115,7 @@ def test_two_volumes_of_one_subject_and_domain_are_refused_whole(tmp_path) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["raw"]
 
 
-def test_a_constant_volume_is_named_and_nothing_is_left(tmp_path) -> None:
+def test_a_constant_volume_is_named_and_there_is_no_dataset(tmp_path) -> None:
     import nibabel as nib
 
     (tmp_path / "raw").mkdir()
@@ -124,7 +124,7 @@ def test_a_constant_volume_is_named_and_nothing_is_left(tmp_path) -> None:
         DatasetError, match=r"1 of the volumes can't be used: .*a_T1\.nii: constant"
     ):
         prepare(tmp_path / "raw", tmp_path / "out")
-    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.unfinished", "raw"]
 
 
 def test_not_finite_voxels_and_empty_volumes_are_reported(tmp_path) -> None:
@@ -138,7 +138,7 @@ def test_not_finite_voxels_and_empty_volumes_are_reported(tmp_path) -> None:
     speck[15, 15, 4] = 5
     nib.save(nib.Nifti1Image(speck, np.eye(4)), tmp_path / "raw" / "b_T1.nii")
     report = prepare(tmp_path / "raw", tmp_path / "out", PrepareConfig(split=(1, 0, 0)))
-    assert any("1 voxels were not finite" in line for line in report.warnings)
+    assert any("1 voxels were not finite" in line for line in report.audit.lines("warning"))
     assert any("b_T1.nii: no axial slice with foreground" in line for line in report.warnings)
 
 
@@ -179,9 +179,9 @@ def test_coronal_slices_and_another_percentile(raw, tmp_path) -> None:
     report = prepare(
         raw,
         tmp_path / "out",
-        PrepareConfig(planes=("coronal",)),
-        policy=IntensityPolicy(percentile=90),
+        PrepareConfig(planes=("coronal",), percentile=90),
     )
+    assert report.index.policy == IntensityPolicy(percentile=90)
     assert report.index.planes == ("coronal",)
     assert report.index.shards[0].shape[1:] == (9, 20)
     assert report.index.shards[0].spacing_mm == pytest.approx((3.0, 1.91), abs=0.02)

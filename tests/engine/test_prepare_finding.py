@@ -8,7 +8,7 @@ import pytest
 from conftest import find_raw, write_head
 
 from i2igalip_cli.config import PrepareConfig
-from i2igalip_cli.engine.prepare import Found, RawVolume, plan, prepare
+from i2igalip_cli.engine.prepare import Found, RawVolume, plan, prepare, work
 from i2igalip_cli.engine.prepare.splitting import read_lock, split_subjects, write_lock
 from i2igalip_cli.errors import ConfigError, DatasetError
 from i2igalip_cli.volumes import VolumeEntry
@@ -212,10 +212,11 @@ def test_one_scan_under_two_names_is_found_by_what_it_holds(tmp_path) -> None:
     write_head(tmp_path / "raw" / "c_T1.nii", seed=2)
     with pytest.raises(DatasetError, match=r"b_T1\.nii\.gz: the same scan as a_T1\.nii"):
         prepare(tmp_path / "raw", tmp_path / "out")
-    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+    assert not (tmp_path / "out").exists()
     report = prepare(tmp_path / "raw", tmp_path / "out", skip_faulty=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "raw"]
     assert sorted(shard.subject for shard in report.index.shards) == ["a", "c"]
-    assert [one.name for one in report.left_out] == ["b_T1.nii.gz"]
+    assert [one.name for one in report.index.left_out] == ["b_T1.nii.gz"]
 
 
 def test_a_copy_under_another_persons_name_takes_all_of_that_person_out(tmp_path) -> None:
@@ -223,8 +224,8 @@ def test_a_copy_under_another_persons_name_takes_all_of_that_person_out(tmp_path
         write_head(tmp_path / "raw" / f"{name}.nii", name[-2:], seed=seed)
     report = prepare(tmp_path / "raw", tmp_path / "out", skip_faulty=True)
     assert {shard.subject for shard in report.index.shards} == {"a"}
-    assert [one.name for one in report.left_out] == ["z_T1.nii", "z_T2.nii"]
-    assert report.left_out[1].reason == "of z, z_T1.nii is the same scan as a_T1.nii"
+    assert [one.name for one in report.index.left_out] == ["z_T1.nii", "z_T2.nii"]
+    assert report.index.left_out[1].reason == "of z, z_T1.nii is the same scan as a_T1.nii"
 
 
 def test_where_all_are_faulty_there_is_no_dataset(tmp_path) -> None:
@@ -234,7 +235,34 @@ def test_where_all_are_faulty_there_is_no_dataset(tmp_path) -> None:
         nib.save(image, tmp_path / "raw" / f"{subject}_T1.nii")
     with pytest.raises(DatasetError, match="nothing is left"):
         prepare(tmp_path / "raw", tmp_path / "out", skip_faulty=True)
-    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_mended_volume_alone_is_done_again(tmp_path, monkeypatch) -> None:
+    for seed, name in enumerate(("a", "b", "c")):
+        write_head(tmp_path / "raw" / f"{name}_T1.nii", seed=seed)
+    whole = (tmp_path / "raw" / "b_T1.nii").read_bytes()
+    constant = nib.Nifti1Image(np.ones((9, 9, 9)), np.eye(4))
+    nib.save(constant, tmp_path / "raw" / "b_T1.nii")
+    with pytest.raises(DatasetError, match=r"b_T1\.nii: constant.*keeps what is done"):
+        prepare(tmp_path / "raw", tmp_path / "out")
+    (tmp_path / "raw" / "b_T1.nii").write_bytes(whole)
+    cut, load = [], work.load_entry
+    monkeypatch.setattr(
+        work, "load_entry", lambda entry: cut.append(entry.path.name) or load(entry)
+    )
+    report = prepare(tmp_path / "raw", tmp_path / "out")
+    assert cut == ["b_T1.nii"]
+    assert {shard.subject for shard in report.index.shards} == {"a", "b", "c"}
+
+
+def test_a_fault_of_nobody_in_a_split_is_no_fault(tmp_path) -> None:
+    for seed, name in enumerate(("a", "b", "c", "d")):
+        write_head(tmp_path / "raw" / f"{name}_T1.nii", seed=seed)
+        write_head(tmp_path / "raw" / "again" / f"{name}_T1.nii", seed=seed + 9)
+    planned = plan(tmp_path / "raw", PrepareConfig(split=(1, 1, 1)))
+    assert len(planned.found.faults) == 4  # each subject has a second T1
+    assert {one.subject for one in planned.faults} == planned.split_of.keys()
 
 
 def test_subjects_in_no_split_are_told_of(raw, tmp_path) -> None:

@@ -26,6 +26,8 @@ from pathlib import Path
 
 import numpy as np
 
+from i2igalip_cli.engine.memory import peak_bytes
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 SECONDS, BYTES, TRANSLATE_EVERY = 10, 2 * 2**30, 50
@@ -165,14 +167,8 @@ def _judge(path: Path, place: Path, folder: Path, translate: bool) -> dict[str, 
         "fault": fault,
         "seconds": round(seconds, 3),
         "translated": translate,
-        "peak_bytes": _peak_bytes(),
+        "peak_bytes": peak_bytes(),
     }
-
-
-def _peak_bytes() -> int:
-    """Peak resident memory of this process; not its parent's, as getrusage may have it."""
-    status = Path("/proc/self/status").read_text()
-    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
 def _lacked_memory(error: BaseException | None) -> bool:

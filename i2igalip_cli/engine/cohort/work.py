@@ -271,7 +271,7 @@ class Worker:
         self._end(item, claim, row, status, reason)
 
     def _end(self, item: CohortItem, claim: Claim, row: Row, status: Status, reason: str) -> None:
-        reason = f"{item.name}: {reason.removeprefix(f'{item.entry.path}: ')}"
+        reason = f"{item.name}: {item.entry.say(reason)}"
         if self.ledger.output(item).exists():
             reason += f" (the {item.output} there is of an earlier run)"
         self._enter(item, claim, replace(row, status=status, error=one_line(reason)))

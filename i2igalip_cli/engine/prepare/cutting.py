@@ -15,7 +15,6 @@ from i2igalip_cli.engine.dataset import Shard, Split
 from i2igalip_cli.engine.prepare.finding import RawVolume
 from i2igalip_cli.engine.prepare.scaling import describe_scale
 from i2igalip_cli.engine.prepare.steps import Stepped
-from i2igalip_cli.errors import VolumeError
 from i2igalip_cli.volumes import Volume
 from i2igalip_cli.volumes.foreground import Box, find_box, foreground_level
 from i2igalip_cli.volumes.intensity import IntensityWindow, find_window
@@ -61,10 +60,7 @@ class Cutter:
             VolumeError: It can't be scaled.
         """
         notes, volume = [], stepped.volume
-        try:
-            window = find_window(volume.array, self.domains[raw.domain], self.policy)
-        except VolumeError as error:
-            raise VolumeError(f"{raw.name}: {error}") from error
+        window = find_window(volume.array, self.domains[raw.domain], self.policy)
         box = find_box(volume, window, self.settings.crop)
         scaled = describe_scale(window, self.domains[raw.domain], self.policy)
         shards = []

@@ -81,7 +81,7 @@ class _Sight:
 
     @property
     def refusal(self) -> str:
-        return self.found.fault or self.found.entry.refusal
+        return self.found.entry.say(self.found.fault or self.found.entry.refusal)
 
 
 def find_volumes(raw: Path, domains: Mapping[str, Domain], preset: Preset) -> Found:
@@ -142,8 +142,8 @@ def _judge(sight: _Sight, domains: Mapping[str, Domain], preset: Preset) -> RawV
             acquired = read_acquisition(entry)
         except GalipError as error:
             if is_dicom(entry):
-                return LeftOut(name=sight.name, reason=str(error), faulty=True)
-            notes = (str(error),)  # of a sidecar, which the images can do without
+                return LeftOut(name=sight.name, reason=entry.say(error), faulty=True)
+            notes = (entry.say(error),)  # of a sidecar, which the images can do without
     domain, evidence = _tell_domain(sight, acquired, domains, preset)
     if not domain:
         return LeftOut(name=sight.name, reason=sight.refusal or evidence)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from i2igalip_cli.config import IntensityPolicy, PrepareConfig
+from i2igalip_cli.config import PrepareConfig
 from i2igalip_cli.domains import DOMAINS, Domain
 from i2igalip_cli.engine.audit import Audit, Evidence, gather, judge, write_audit
 from i2igalip_cli.engine.dataset import SPLITS, DatasetIndex, LeftOut, Split
@@ -173,7 +173,6 @@ def prepare(
     out: Path,
     settings: PrepareConfig | None = None,
     *,
-    policy: IntensityPolicy | None = None,
     split_file: Path | None = None,
     skip_faulty: bool = False,
     encoder: str = "",
@@ -188,8 +187,6 @@ def prepare(
         raw: Folder of volumes.
         out: New folder.
         settings: Domains, planes, crop, steps and split.
-        policy: How volumes of domains without a scale of their own are brought to [0, 1]; None
-            for the settings'.
         split_file: Split by subject: what it says stays, and new subjects are added to it.
         skip_faulty: Leave out volumes that can't be used, rather than refuse them all.
         encoder: Text-image encoder that the audit asks, by name or folder; "" takes BiomedCLIP
@@ -217,7 +214,7 @@ def prepare(
     cutter = Cutter(
         domains=planned.domains,
         settings=settings,
-        policy=policy or settings.policy,
+        policy=settings.policy,
         out=building,
     )
     work = SubjectWork(cutter=cutter, split_of=planned.split_of)

@@ -64,7 +64,7 @@ class SubjectWork:
             try:
                 outcome, made = self._cut(raw, group, reference)
             except GalipError as error:
-                outcome = Outcome(name=raw.name, fault=str(error))
+                outcome = Outcome(name=raw.name, fault=raw.entry.say(error))
             else:
                 reference = made if raw.domain == self._register else reference
             outcomes.append(outcome)

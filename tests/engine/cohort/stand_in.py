@@ -20,6 +20,7 @@ from i2igalip_cli.engine.cohort.ledger import Ledger
 from i2igalip_cli.engine.cohort.run import CohortRequest, run_cohort
 from i2igalip_cli.engine.cohort.settings import TranslationSettings
 from i2igalip_cli.engine.cohort.work import Worker
+from i2igalip_cli.engine.memory import peak_bytes
 from i2igalip_cli.engine.translation import TranslationOptions
 from i2igalip_cli.errors import StoppedError, VolumeError
 from i2igalip_cli.volumes import FORMATS, Volume, VolumeEntry
@@ -103,22 +104,16 @@ def keep_journal(journal: Path, patch=setattr) -> None:
             file.write(" ".join(map(str, words)) + "\n")
 
     def translating(self, job):
-        line("translate", job.item.key, os.getppid(), _peak_kib())
+        line("translate", job.item.key, os.getppid(), peak_bytes())
         time.sleep(float(pace.read_text()) if pace.exists() else 0)
         return translate(self, job)
 
     def writing(self, row, claim) -> None:
         write_row(self, row, claim)
-        line("row", claim.key, os.getppid(), _peak_kib())
+        line("row", claim.key, os.getppid(), peak_bytes())
 
     patch(Worker, "_translate", translating)
     patch(Ledger, "write_row", writing)
-
-
-def _peak_kib() -> int:
-    """Peak resident memory of this process; not its parent's, as getrusage may have it."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0])
 
 
 def command(journal: Path) -> tuple[str, ...]:

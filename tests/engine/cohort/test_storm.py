@@ -93,4 +93,4 @@ def test_two_thousand_volumes_ten_kills_and_flat_memory(tmp_path, monkeypatch) -
     check_outputs_are_those_of_an_undisturbed_run(world, **torch)
     peaks = [int(peak) for *_, peak in world.lines("row")]
     assert len(peaks) == 2000
-    assert peaks[-1] < 1.05 * peaks[99], "KiB"
+    assert peaks[-1] < 1.05 * peaks[99], "bytes"

@@ -89,7 +89,7 @@ class World:
         return rows
 
     def lines(self, kind: str) -> list[list[str]]:
-        """The journal's lines of a kind: key, supervisor, peak memory in KiB."""
+        """The journal's lines of a kind: key, supervisor, peak memory in bytes."""
         lines = self.journal.read_text().splitlines() if self.journal.exists() else []
         return [line.split()[1:] for line in lines if line.split()[0] == kind]
 

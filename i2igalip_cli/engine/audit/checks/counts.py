@@ -43,13 +43,13 @@ def _find_empty(counts: Counts) -> Iterator[Finding]:
             advice="a translation is learnt between two domains",
         )
     for split in SPLITS:
-        for name, of_split in counts.items():
-            if of_split[split] == 0:
-                yield Finding(
-                    severity="fault" if split == "train" else "warning",
-                    text=f"no volume of {name} for {split}",
-                    advice="give another --split, or more volumes",
-                )
+        empty = [name for name, of_split in counts.items() if of_split[split] == 0]
+        if empty:
+            yield Finding(
+                severity="fault" if split == "train" else "warning",
+                text=f"no volume of {', '.join(empty)} for {split}",
+                advice="give another --split, or more volumes",
+            )
 
 
 def _find_unequal(counts: Counts) -> Iterator[Finding]:

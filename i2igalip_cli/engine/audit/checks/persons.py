@@ -15,7 +15,6 @@ import numpy as np
 from i2igalip_cli.engine.audit.evidence import Evidence
 from i2igalip_cli.engine.audit.findings import Checked, Finding
 from i2igalip_cli.engine.audit.pairs import Fit
-from i2igalip_cli.engine.dataset import Shard
 
 MIRRORED = 1.03  # times the mutual information as it lies: its mirror image fits better
 TELLING = 1.1  # own over strangers', in the middle of a dataset: below, persons can't be told apart
@@ -33,7 +32,9 @@ class Persons:
 
     def __init__(self, fits: Sequence[Fit]) -> None:
         self._incoming = {
-            fit.couple.stranger.file: fit.other for fit in fits if fit.couple.stranger is not None
+            (fit.couple.first.domain, fit.couple.stranger.file): fit.other
+            for fit in fits
+            if fit.couple.stranger is not None
         }
         ratios: dict[tuple[str, str], list[float]] = defaultdict(list)
         for fit in fits:
@@ -43,14 +44,21 @@ class Persons:
             for domains, found in ratios.items()
             if np.isfinite(found).sum() >= LEAST_FITS
         }
-        self.usual = {domains: ratio for domains, ratio in middles.items() if ratio >= TELLING}
+        told = {domains: ratio for domains, ratio in middles.items() if ratio >= TELLING}
+        # Domains that were compared for suspicious visits alone are taken to be like the others.
+        few = ratios.keys() - middles.keys()
+        self.usual = {
+            **told,
+            **dict.fromkeys(few if told else (), np.median([*told.values()] or 0)),
+        }
 
     def strangers(self, fit: Fit) -> float:
         """What strangers reach with either of a couple, in nats; NaN where there is none.
 
         The geometric mean, so that neither volume's noise alone decides.
         """
-        reached = [fit.other, self._incoming.get(fit.couple.second.file, math.nan)]
+        incoming = self._incoming.get((fit.couple.first.domain, fit.couple.second.file), math.nan)
+        reached = [fit.other, incoming]
         known = [value for value in reached if value > 0]
         return math.prod(known) ** (1 / len(known)) if known else math.nan
 
@@ -103,20 +111,15 @@ def _blame(fits: Sequence[Fit], persons: Persons) -> Iterator[Finding]:
         visits[fit.couple.first.subject, fit.couple.first.session].append(fit)
     for visit in visits.values():
         wrong = [fit for fit in visit if persons.suspect(fit)]
-        culprits = [shard for shard in _shards(visit) if _fits_none(shard, visit, wrong)]
-        told: set[str] = set()
-        for fit in wrong:
-            if len(culprits) != 1:
-                yield _accuse(fit, _names(fit), persons)
-            elif culprits[0].source not in told:
-                told.add(culprits[0].source)
-                yield _accuse(fit, (culprits[0].source,), persons)
-
-
-def _fits_none(shard: Shard, visit: Sequence[Fit], wrong: Sequence[Fit]) -> bool:
-    """Whether a volume is in every couple that is wrong, and in no other one."""
-    own = [fit for fit in visit if shard in (fit.couple.first, fit.couple.second)]
-    return bool(wrong) and len(visit) > 1 and own == list(wrong)
+        right = [
+            fit for fit in visit if not persons.suspect(fit) and _domains(fit) in persons.usual
+        ]
+        cleared = {name for fit in right for name in _names(fit)}
+        culprits = {name for fit in wrong for name in _names(fit)} - cleared
+        if len(culprits) == 1:
+            yield _accuse(wrong[0], tuple(culprits), persons)
+        else:
+            yield from (_accuse(fit, _names(fit), persons) for fit in wrong)
 
 
 def _accuse(fit: Fit, names: tuple[str, ...], persons: Persons) -> Finding:
@@ -157,14 +160,6 @@ def _find_misplaced(fits: Sequence[Fit], persons: Persons) -> Iterator[Finding]:
                 volumes=_names(fit),
                 advice="prepare with --register",
             )
-
-
-def _shards(visit: Sequence[Fit]) -> list[Shard]:
-    found = {}
-    for fit in visit:
-        for shard in (fit.couple.first, fit.couple.second):
-            found[shard.file] = shard
-    return list(found.values())
 
 
 def _domains(fit: Fit) -> tuple[str, str]:
