@@ -5,7 +5,7 @@
 Smooth heads of two contrasts are made and prepared, once for each number of jobs: the peak of the
 largest process when a tenth, a fifth, half and all of the volumes are done, and how long each stage
 takes, of which all but the first is the audit. Then the slices of DATASET, or of a made one of
-256 x 256 pixels, are read in the paper's batches: from the disk, which the system is asked to
+frames of 256 x 256, are read in the paper's batches: from the disk, which the system is asked to
 forget before, and from memory. Beside it stands a training step at full size on this machine, of
 one pair: it is held against reading a pair; and what the paper's training asks for, by table 4.
 """
@@ -43,7 +43,7 @@ class Sizes:
     volumes: int = 500
     shape: tuple[int, int, int] = (64, 64, 40)
     subjects: int = 12
-    read_shape: tuple[int, int, int] = (320, 320, 80)  # of which the head takes 256 x 256
+    read_shape: tuple[int, int, int] = (256, 256, 80)
     batches: int = 100
     step: train_step.Sizes = field(default_factory=lambda: train_step.Sizes(batch=1))
     repeats: int = 2

@@ -24,6 +24,7 @@ _AGENTS = ("ContrastBolusAgent", "ContrastBolusIngredient")
 _SEQUENCES = ("ScanningSequence", "SequenceVariant")
 _SEQUENCE_NAMES = ("SequenceName", "PulseSequenceName", "PulseSequenceType")
 _NO_AGENT = re.compile(r"(?:no|none|n|non|nil|without)\b.*|n/?a|0|-+", re.IGNORECASE)
+BIDS_DESCRIPTION = "dataset_description.json"  # in the root of a BIDS dataset
 _NIFTI_BYTES = 540  # a NIfTI-2 header, the longer one
 # "TE=92;Time=151000.3" of dcm2niix, "3T 3D GR TR=2300ms/TE=2.98ms/FA=9deg" of SPM
 _NUMBER = r"(\d+\.?\d*(?:e[+-]?\d+)?)"
@@ -76,8 +77,8 @@ def read_acquisition(entry: VolumeEntry) -> Acquisition:
 
     Args:
         entry: From `list_volumes`. A DICOM volume is asked through its first image, any other
-            through its sidecar (its own name with .json), a NIfTI file without one through its
-            `descrip` field.
+            through its sidecar (its own name with .json; in BIDS those it inherits, too), a NIfTI
+            file without one through its `descrip` field.
 
     Returns:
         All unknown where nothing is said.
@@ -90,10 +91,11 @@ def read_acquisition(entry: VolumeEntry) -> Acquisition:
         from i2igalip_cli.volumes.dicom import acquisition  # pydicom: not for every run
 
         return acquisition.read_acquisition(entry)
-    suffix = volume_suffix(entry.path) or ""
-    sidecar = entry.path.with_name(entry.path.name[: -len(suffix)] + ".json")
-    if sidecar.exists():
-        return _read_sidecar(sidecar, entry.volume)
+    sidecars = _find_sidecars(entry.path)
+    if sidecars:
+        fields = [_read_sidecar(path) for path in sidecars]
+        with named(sidecars[-1]):
+            return _from_sidecar({k: v for one in fields for k, v in one.items()}, entry.volume)
     if known is FORMATS["nifti"]:
         return parse_descrip(_read_descrip(entry.path))
     return Acquisition()
@@ -142,17 +144,37 @@ def _read_descrip(path: Path) -> str:
     return one_line(bytes(header.fields["descrip"]).rstrip(b"\0").decode("latin-1"))
 
 
-def _read_sidecar(path: Path, volume: int | None) -> Acquisition:
+def _find_sidecars(path: Path) -> list[Path]:
+    """The sidecars of a file, the nearest last: what that says holds against the others.
+
+    In a BIDS dataset a sidecar in any folder from its root on speaks for the files below that have
+    all parts of its name (the inheritance principle).
+    """
+    stem = path.name[: -len(volume_suffix(path) or "")]
+    folders = list(path.parents)
+    roots = [n for n, f in enumerate(folders) if (f / BIDS_DESCRIPTION).is_file()]
+    own = path.with_name(f"{stem}.json")
+    if not roots:
+        return [own] if own.exists() else []
+    parts = stem.split("_")
+    return [
+        sidecar
+        for folder in reversed(folders[: roots[0] + 1])
+        for sidecar in sorted(folder.glob("*.json"), key=lambda one: len(one.stem))
+        if sidecar.stem.split("_")[-1] == parts[-1] and {*sidecar.stem.split("_")} <= {*parts}
+    ]
+
+
+def _read_sidecar(path: Path) -> dict[str, Any]:
     try:
         fields = json.loads(path.read_bytes().decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise VolumeError(
             f"{path}: a damaged sidecar ({first_line(error)}); mend or remove it"
         ) from error
-    with named(path):
-        if not isinstance(fields, dict):
-            raise VolumeError("a sidecar is a JSON object {...}; mend or remove it")
-        return _from_sidecar(fields, volume)
+    if not isinstance(fields, dict):
+        raise VolumeError(f"{path}: a sidecar is a JSON object {{...}}; mend or remove it")
+    return fields
 
 
 def _from_sidecar(fields: Mapping[str, Any], volume: int | None) -> Acquisition:

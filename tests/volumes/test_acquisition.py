@@ -238,6 +238,24 @@ def test_several_echoes_of_one_volume_are_no_echo_time(tmp_path: Path) -> None:
     assert "EchoTime has 2 values" in classify(found).evidence
 
 
+def test_sidecars_are_inherited_in_a_bids_dataset_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "sub-1" / "ses-2" / "anat"
+    folder.mkdir(parents=True)
+    path = write_nifti(folder / "sub-1_ses-2_T1w.nii", sidecar={"EchoTime": 0.003})
+    for place, name, value in (
+        (tmp_path, "T1w.json", {"EchoTime": 0.9, "RepetitionTime": 2.0, "FlipAngle": 5}),
+        (tmp_path / "sub-1", "sub-1_T1w.json", {"FlipAngle": 8}),
+        (tmp_path, "T2w.json", {"InversionTime": 1.0}),
+        (tmp_path, "sub-2_T1w.json", {"InversionTime": 2.0}),
+        (tmp_path.parent, f"{tmp_path.name}.json", {"InversionTime": 3.0}),
+    ):
+        (place / name).write_text(json.dumps(value))
+    assert acquired(path).repetition_ms is None, "no dataset, no inheritance"
+    (tmp_path / "dataset_description.json").write_text("{}")
+    expected = {"echo_ms": 3.0, "repetition_ms": 2000.0, "flip_degrees": 8.0, "inversion_ms": None}
+    assert_has(acquired(path), expected)
+
+
 @pytest.mark.parametrize(
     ("sidecar", "said"),
     [

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from i2igalip_cli.engine.audit.pairs import Fit
 from i2igalip_cli.engine.audit.portraits import Portrait
-from i2igalip_cli.engine.audit.templates import Templates
+from i2igalip_cli.engine.audit.templates import LEAST_SUBJECTS, Templates
 from i2igalip_cli.engine.dataset import DatasetIndex
 from i2igalip_cli.engine.quality.orientation import Lie, judge_lie
 
@@ -48,6 +48,17 @@ class Evidence:
     def domains(self) -> list[str]:
         """Names, in the dataset's order."""
         return [domain.name for domain in self.index.domains]
+
+    @property
+    def many(self) -> list[str]:
+        """Domains with enough volumes for a middle that one wrong volume doesn't rule."""
+        return [name for name in self.domains if len(self.of_domain(name)) >= LEAST_SUBJECTS]
+
+    @property
+    def too_few(self) -> str:
+        """What can't be judged for want of volumes; "" where all can."""
+        few = [name for name in self.domains if name not in self.many]
+        return f"too few volumes of {', '.join(few)}" if few else ""
 
     def of_domain(self, name: str) -> list[Portrait]:
         """The portraits of a domain's volumes."""

@@ -15,10 +15,10 @@ from typing import Any
 import i2igalip_cli
 from i2igalip_cli.domains import DOMAINS, Domain
 from i2igalip_cli.engine.cohort.rows import Row
+from i2igalip_cli.volumes.acquisition import BIDS_DESCRIPTION
 from i2igalip_cli.volumes.files import whole_file
 
 DERIVATIVE = Path("derivatives", "i2igalip")
-_DESCRIPTION = "dataset_description.json"
 _VERSION = "1.10.0"  # of BIDS
 _SOURCE = "raw"  # what the derivative calls the dataset of its sources in URIs
 _IGNORED = "# Not of BIDS: tables and state of i2igalip\nsummary*.csv\n"
@@ -26,7 +26,8 @@ _IGNORED = "# Not of BIDS: tables and state of i2igalip\nsummary*.csv\n"
 
 def is_bids(folder: Path) -> bool:
     """Whether a folder is a BIDS dataset with subjects."""
-    described = os.path.isfile(folder / _DESCRIPTION)  # noqa: PTH113 (False where it can't tell)
+    path = folder / BIDS_DESCRIPTION
+    described = os.path.isfile(path)  # noqa: PTH113 (False where it can't tell)
     return described and any(folder.glob("sub-*/"))
 
 
@@ -123,7 +124,7 @@ def write_descriptions(out: Path, dataset: Path) -> None:
         "GeneratedBy": [program],
         "DatasetLinks": {_SOURCE: os.path.relpath(dataset, out).replace(os.sep, "/")},
     }
-    for name, text in ((_DESCRIPTION, _dump(description)), (".bidsignore", _IGNORED)):
+    for name, text in ((BIDS_DESCRIPTION, _dump(description)), (".bidsignore", _IGNORED)):
         if not (out / name).exists():
             with whole_file(out / name, overwrite=True) as temporary:
                 temporary.write_text(text, encoding="utf-8")
@@ -167,7 +168,7 @@ def _source_sidecar(source: Path) -> Mapping[str, Any]:
 
 def _dataset_name(dataset: Path) -> str:
     try:
-        content = json.loads((dataset / _DESCRIPTION).read_text(encoding="utf-8"))
+        content = json.loads((dataset / BIDS_DESCRIPTION).read_text(encoding="utf-8"))
         return str(content["Name"])
     except (OSError, ValueError, KeyError, TypeError):
         return dataset.resolve().name

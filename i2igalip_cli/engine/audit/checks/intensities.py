@@ -8,7 +8,6 @@ import numpy as np
 from i2igalip_cli.engine.audit.evidence import Evidence
 from i2igalip_cli.engine.audit.findings import Checked, Finding
 from i2igalip_cli.engine.audit.portraits import BINS, Portrait
-from i2igalip_cli.engine.audit.templates import LEAST_SUBJECTS
 
 EMPTIER = 0.25  # share of the box: a masked volume among others, or a masked domain
 BRIGHTER = 0.2  # of the range, mean of the foreground: the window was set by something else
@@ -19,20 +18,15 @@ RARE = 6.0  # times the median deviation of a domain's volumes
 def check_intensities(evidence: Evidence) -> Checked:
     """Find volumes that were scaled or masked unlike the others, and domains that were."""
     findings = list(_find_airless(evidence))
-    few = []
-    for domain in evidence.domains:
+    for domain in evidence.many:
         own = evidence.of_domain(domain)
-        if len(own) < LEAST_SUBJECTS:
-            few.append(domain)
-            continue
         findings += [*_find_masked(own), *_find_scaled(own)]
-    able = [name for name in evidence.domains if name not in few]
-    findings += _find_shifts(evidence, able)
+    findings += _find_shifts(evidence, evidence.many)
     return Checked(
         name="intensities",
         looks_for="volumes or domains that were masked or scaled unlike the others",
-        judged=sum(len(evidence.of_domain(name)) for name in able),
-        unjudged=f"too few volumes of {', '.join(few)}" if few else "",
+        judged=sum(len(evidence.of_domain(name)) for name in evidence.many),
+        unjudged=evidence.too_few,
         findings=tuple(findings),
     )
 

@@ -8,7 +8,6 @@ import numpy.typing as npt
 from i2igalip_cli.engine.audit.evidence import Evidence
 from i2igalip_cli.engine.audit.findings import Checked, Finding
 from i2igalip_cli.engine.audit.portraits import Portrait
-from i2igalip_cli.engine.audit.templates import LEAST_SUBJECTS
 
 AXES = ("from left to right", "from back to front", "from bottom to top")
 SCALED = 1.4  # times the others' size along all axes: adults differ by less than 1.2
@@ -21,21 +20,15 @@ PLAUSIBLE_MM = (30.0, 700.0)  # from an infant's head to a body
 def check_sizes(evidence: Evidence) -> Checked:
     """Find wrong voxel sizes, cut fields of view, and domains that show different parts."""
     findings = [*_find_implausible(evidence.portraits)]
-    middles: dict[str, list[float]] = {}
-    few = []
-    for domain in evidence.domains:
+    for domain in evidence.many:
         own = evidence.of_domain(domain)
-        if len(own) < LEAST_SUBJECTS:
-            few.append(domain)
-            continue
-        middles[domain] = np.median([one.size_mm for one in own], axis=0).tolist()
-        findings += _find_odd(own, middles[domain])
-    findings += _find_shifts(evidence, list(middles))
+        findings += _find_odd(own, np.median([one.size_mm for one in own], axis=0).tolist())
+    findings += _find_shifts(evidence)
     return Checked(
         name="field of view",
         looks_for="wrong voxel sizes, cut volumes, domains that show different parts of the body",
-        judged=sum(len(evidence.of_domain(name)) for name in middles),
-        unjudged=f"too few volumes of {', '.join(few)}" if few else "",
+        judged=sum(len(evidence.of_domain(name)) for name in evidence.many),
+        unjudged=evidence.too_few,
         findings=tuple(findings),
     )
 
@@ -98,11 +91,11 @@ def _sizes(sizes_mm: Sequence[float]) -> str:
     return " x ".join(f"{size:.0f}" for size in sizes_mm)
 
 
-def _find_shifts(evidence: Evidence, domains: Sequence[str]) -> Iterator[Finding]:
+def _find_shifts(evidence: Evidence) -> Iterator[Finding]:
     """Axes along which one domain's volumes are smaller than another's, nearly all of them."""
     for place, axis in enumerate(AXES):
         extents = {
-            name: [one.size_mm[place] for one in evidence.of_domain(name)] for name in domains
+            name: [one.size_mm[place] for one in evidence.of_domain(name)] for name in evidence.many
         }
         if not extents:
             continue
