@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from i2igalip_cli import hub
 from i2igalip_cli.domains import Domain
 from i2igalip_cli.engine.dataset import Shard, open_shard
 from i2igalip_cli.engine.quality.captions import share_captions
@@ -33,17 +34,14 @@ def fit_captions(
         encoder was named and none is here.
 
     Raises:
-        CheckpointError: The encoder that was named isn't here, or can't be loaded.
+        CheckpointError: The encoder that was named isn't here, or one can't be loaded.
         DatasetError: A shard can't be read.
     """
+    if not (encoder or _has_biomedclip()):
+        return {}, f"no encoder: `i2igalip download-weights {BIOMEDCLIP}`, or --encoder"
     from i2igalip_cli.engine.encoders import open_encoder  # torch: not for every audit
 
-    try:
-        opened = open_encoder(encoder or BIOMEDCLIP)
-    except CheckpointError:
-        if encoder:
-            raise
-        return {}, f"no encoder: `i2igalip download-weights {BIOMEDCLIP}`, or --encoder"
+    opened = open_encoder(encoder or BIOMEDCLIP)
     captions = opened.encode_captions([domain.caption for domain in domains]).numpy()
     found = {}
     for number, shard in enumerate(shards):
@@ -55,3 +53,10 @@ def fit_captions(
         )
         tell(number + 1, len(shards))
     return found, ""
+
+
+def _has_biomedclip() -> bool:
+    try:
+        return hub.find_encoder(BIOMEDCLIP) is not None
+    except CheckpointError:
+        return False

@@ -1,12 +1,14 @@
 """What the text-image encoder sees in a volume's slices."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from i2igalip_cli.networks.text_image_encoder import TextImageEncoder
 from i2igalip_cli.volumes.volume import Array
+
+if TYPE_CHECKING:
+    from i2igalip_cli.networks.text_image_encoder import TextImageEncoder
 
 Embeddings = npt.NDArray[np.float32]
 AT_MOST = 16  # slices of a volume: more hardly change what is said of the whole
@@ -34,7 +36,7 @@ def choose_slices(
     return chosen
 
 
-def embed_slices(encoder: TextImageEncoder, slices: Array, at_most: int = AT_MOST) -> Embeddings:
+def embed_slices(encoder: "TextImageEncoder", slices: Array, at_most: int = AT_MOST) -> Embeddings:
     """Embed a volume's slices, some of them where it has many.
 
     Args:

@@ -5,7 +5,7 @@ truth times a smooth field, sharpens the histogram of the logarithm and fits a B
 sharpening took away, from coarse splines to fine ones. Run over all tissue, it takes for field
 what the anatomy makes brighter or darker over a distance, such as a rim of grey matter. So it runs
 twice, as with Atropos in Tustison et al. (NeuroImage 99, 2014): over everything, then over the core
-of the most common tissue, which the first run made easy to tell.
+of the tissue of which most lies deep, which the first run made easy to tell.
 """
 
 from dataclasses import replace
@@ -90,7 +90,11 @@ def _coarsen(volume: Volume, tissue: Mask) -> tuple[Volume, Mask]:
 
 
 def _find_core(volume: Volume, evened: Array, tissue: Mask) -> Mask:
-    """What lies deep in the most common of three classes of an evened-out volume, (I, J, K)."""
+    """What lies deep in one of three classes of an evened-out volume, (I, J, K).
+
+    In the one of which most lies deep: a thin ribbon, such as grey matter's, has no voxels that are
+    free of their neighbours' intensities.
+    """
     from scipy.ndimage import distance_transform_edt
     from skimage.filters import threshold_multiotsu
 
@@ -98,10 +102,11 @@ def _find_core(volume: Volume, evened: Array, tissue: Mask) -> Mask:
     low, high = np.percentile(logarithm[tissue], (1, 99))
     thresholds = threshold_multiotsu(np.clip(logarithm[tissue], low, high), classes=3)
     classes = np.where(tissue, np.digitize(logarithm, thresholds), 3)
-    commonest = int(np.bincount(classes[tissue], minlength=3).argmax())
-    depth = distance_transform_edt(classes == commonest, sampling=volume.spacing_mm)
-    core: Mask = depth > CORE_MM
-    return core
+    cores: list[Mask] = [
+        distance_transform_edt(classes == one, sampling=volume.spacing_mm) > CORE_MM
+        for one in range(3)
+    ]
+    return max(cores, key=np.count_nonzero)
 
 
 def _spread(logarithm: Array, coarse: Volume, volume: Volume) -> Array:
