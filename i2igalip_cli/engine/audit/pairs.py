@@ -20,6 +20,7 @@ from i2igalip_cli.engine.dataset import Shard
 from i2igalip_cli.engine.side_by_side import Progress, do_each
 from i2igalip_cli.errors import GalipError
 from i2igalip_cli.volumes import Volume
+from i2igalip_cli.volumes.grid import straighten
 from i2igalip_cli.volumes.preprocess.descent import RegistrationSettings
 from i2igalip_cli.volumes.preprocess.registration import register
 
@@ -148,7 +149,8 @@ def fit_couple(folder: Path, couple: Couple) -> Fit:
 
 def _agree(moving: Volume, fixed: Volume) -> tuple[float, float]:
     """Mutual information after registration, and by how many mm the middle was moved for it."""
-    found = register(moving, fixed, SETTINGS)
+    fixed = straighten(fixed)[0]
+    found = register(straighten(moving)[0], fixed, SETTINGS)
     middle = fixed.affine @ [*((np.array(fixed.shape) - 1) / 2), 1]
     return max(found.before, found.after), float(found.transform.shift_mm(middle[None, :3])[0])
 

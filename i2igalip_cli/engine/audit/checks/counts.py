@@ -24,9 +24,7 @@ def count_volumes(evidence: Evidence) -> dict[str, dict[str, int]]:
 def check_counts(evidence: Evidence) -> Checked:
     """Find empty and unequal domains, and subjects that lack one."""
     counts = count_volumes(evidence)
-    findings = [*_find_empty(counts), *_find_unequal(counts)]
-    for split in SPLITS:
-        findings += _find_missing(evidence, split)
+    findings = [*_find_empty(counts), *_find_unequal(counts), *_find_missing(evidence)]
     return Checked(
         name="counts",
         looks_for="empty splits, unequal domains, subjects that lack a volume",
@@ -64,23 +62,24 @@ def _find_unequal(counts: Counts) -> Iterator[Finding]:
         )
 
 
-def _find_missing(evidence: Evidence, split: Split) -> Iterator[Finding]:
+def _find_missing(evidence: Evidence) -> Iterator[Finding]:
     """Visits that lack a domain, where most have all: elsewhere it is the design."""
-    held: dict[tuple[str, str], set[str]] = {}
+    held: dict[tuple[Split, str, str], set[str]] = {}
     for one in evidence.portraits:
-        if one.shard.split == split:
-            held.setdefault((one.shard.subject, one.shard.session), set()).add(one.domain)
+        visit = (one.shard.split, one.shard.subject, one.shard.session)
+        held.setdefault(visit, set()).add(one.domain)
     wanted = set(evidence.domains)
     lacking = {visit: wanted - domains for visit, domains in held.items() if domains != wanted}
-    if 2 * len(lacking) >= len(held) and len(held) > 1:
-        if split == "test" and len(lacking) == len(held):
-            yield Finding(
-                severity="warning",
-                text="no test subject has all domains: translations can't be compared with truths",
-                advice="give a --split-file that keeps complete subjects for testing",
-            )
+    testing = [visit for visit in held if visit[0] == "test"]
+    if testing and all(visit in lacking for visit in testing):
+        yield Finding(
+            severity="warning",
+            text="no test subject has all domains: translations can't be compared with truths",
+            advice="give a --split-file that keeps complete subjects for testing",
+        )
+    if 2 * len(lacking) >= len(held):
         return
-    for (subject, session), missing in sorted(lacking.items()):
+    for (split, subject, session), missing in sorted(lacking.items()):
         yield Finding(
             severity="warning",
             text=f"subject {' '.join(filter(None, (subject, session)))} ({split}) has no "
