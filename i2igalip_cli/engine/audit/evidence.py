@@ -41,7 +41,7 @@ class Evidence:
         return {
             one.name: judge_lie(one.cube, around)
             for one in self.portraits
-            if (around := self.templates.around(one))
+            if one.domain in (around := self.templates.around(one))
         }
 
     @property

@@ -94,7 +94,7 @@ def _by_visit(shards: Sequence[Shard]) -> list[list[Shard]]:
     groups: dict[tuple[str, str], list[Shard]] = {}
     for shard in shards:
         groups.setdefault((shard.subject, shard.session), []).append(shard)
-    return list(groups.values())
+    return [sorted(group, key=lambda one: one.domain) for group in groups.values()]
 
 
 def _with_strangers(couples: Sequence[Couple], shards: Sequence[Shard]) -> list[Couple]:

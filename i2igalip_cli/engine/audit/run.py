@@ -37,7 +37,10 @@ def gather(
     """
     tell = on_progress or (lambda done, total: None)
     index = read_index(folder)
-    first = [shard for shard in index.shards if shard.plane == index.planes[0]]
+    volumes: dict[str, Shard] = {}
+    for shard in index.shards:
+        volumes.setdefault(shard.source, shard)  # of the first plane that it has slices in
+    first = list(volumes.values())
     portraits = make_portraits(folder, first, jobs, tell)
     captions, unread = fit_captions(folder, first, index.domains, encoder, tell)
     seen = Evidence(index=index, portraits=portraits, fits=(), captions=captions, unread=unread)

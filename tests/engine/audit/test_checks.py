@@ -149,6 +149,12 @@ def test_a_scan_twice_is_found_whatever_its_scale(change, found) -> None:
     assert volumes(check_copies(evidence(portraits))) == [("a_T1.nii", "b_T1.nii")] * found
 
 
+def test_two_domains_of_one_visit_may_hardly_differ() -> None:
+    portraits = but(cohort(), "a_T2.nii", cube=cube("a", "T1"))
+    (finding,) = check_copies(evidence(portraits)).findings
+    assert finding.severity == "warning"
+
+
 def test_a_copy_in_two_splits_is_called_so() -> None:
     portraits = but(cohort(), "d_T1.nii", cube=cube("a", "T1"))
     (finding,) = check_copies(evidence(portraits)).findings
@@ -163,6 +169,7 @@ def test_a_copy_in_two_splits_is_called_so() -> None:
         ("sub-1a", "sub-1b", False),
         ("p007", "P7", True),
         ("p100", "p10", False),
+        ("site1_12", "site11_2", False),
     ],
 )
 def test_one_person_written_in_two_ways_is_asked_for(first, second, found) -> None:
@@ -201,6 +208,13 @@ def test_few_subjects_are_not_judged_by_likeness_or_orientation(subjects) -> Non
         assert checked.unjudged
 
 
+def test_a_domain_of_few_subjects_is_not_held_against_another() -> None:
+    portraits = [one for one in cohort() if one.domain == "T1" or one.shard.subject in "ab"]
+    checked = check_orientation(evidence(portraits))
+    assert (checked.judged, checked.findings) == (8, ())
+    assert checked.unjudged.startswith("2 volumes")
+
+
 def test_domains_that_look_alike_are_not_judged() -> None:
     portraits = [replace(one, cube=cube(one.shard.subject, "T1")) for one in cohort()]
     checked = check_likeness(evidence(portraits))
@@ -230,6 +244,17 @@ def test_an_encoder_that_knows_too_few_is_not_believed() -> None:
     checked = check_captions(evidence(portraits, captions=fit_to(portraits, **wrong)))
     assert (checked.judged, checked.findings) == (0, ())
     assert "50%" in checked.unjudged
+
+
+def test_a_domain_that_the_encoder_does_not_know_is_left_out() -> None:
+    portraits = cohort(domains=("T1", "T2", "PD"))
+    captions = {
+        one.name: {name: float(name == one.domain.replace("PD", "T2")) for name in DARK}
+        for one in portraits
+    }
+    checked = check_captions(evidence(portraits, captions=captions))
+    assert (checked.judged, checked.findings) == (16, ())
+    assert checked.unjudged.endswith("0% of PD")
 
 
 def test_domains_that_are_exchanged_as_a_whole_are_told() -> None:
@@ -287,9 +312,9 @@ def test_couples_are_of_one_visit_and_strangers_of_another_subject() -> None:
 def test_of_a_suspicious_visit_all_couples_are_looked_at() -> None:
     shards = [shard(name, domain) for name in "ab" for domain in ("T1", "T2", "PD")]
     couples = list_couples(shards)
-    assert [(c.first.domain, c.second.domain) for c in couples[:2]] == [("T1", "T2"), ("T1", "PD")]
+    assert [(c.first.domain, c.second.domain) for c in couples[:2]] == [("PD", "T1"), ("PD", "T2")]
     (more,) = list_others(shards, [couples[0]])
-    assert (more.first, more.second) == (shards[1], shards[2])
+    assert (more.first, more.second) == (shards[0], shards[1])
     assert list_others(shards, []) == []
 
 
@@ -315,11 +340,11 @@ def test_of_three_volumes_the_one_that_fits_neither_is_blamed() -> None:
         for fit in fits(portraits)
     ]
     more = list_others(shards, [fit.couple for fit in find_suspects(known)])
-    assert [(c.first.domain, c.second.domain) for c in more] == [("T2", "PD")]
+    assert [(c.first.domain, c.second.domain) for c in more] == [("T1", "T2")]
     other = Fit(couple=more[0], own=0.5, mirrored=0.5, other=0.5)
     first, *_ = check_persons(evidence(portraits, fits=[*known, other])).findings
     assert first.volumes == ("b_T2.nii",)
-    assert first.text.startswith("another person, or too bad to tell against b_T1.nii")
+    assert first.text.startswith("another person, or too bad to tell against b_PD.nii")
 
 
 def test_where_persons_cannot_be_told_apart_nobody_is_accused() -> None:

@@ -5,7 +5,7 @@ volumes of the dataset. A volume that is swapped with another domain's looks lik
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from i2igalip_cli.engine.audit.portraits import BODY, Portrait
 LEAST_MARGIN = 0.02  # of the range: how much nearer volumes are to their own domain, where it tells
 CLEARLY = 3.0  # times the median deviation of these margins, which must not be chance
 SURELY = 0.5  # share of the usual margin by which a volume must be nearer to another domain
-CREDIBLE = 0.8  # share of a dataset's volumes that an encoder must name as they are labelled
+CREDIBLE = 0.8  # share of a domain's volumes that an encoder must name as they are labelled
 _ADVICE = "look at it, and give it to the domain it shows"
 
 
@@ -79,6 +79,8 @@ def _compare(one: Portrait, evidence: Evidence) -> dict[str, float]:
     if not around:
         return {}
     inside = np.min(list(around.values()), axis=0) > BODY.threshold
+    if not inside.any():
+        return {}
     return {
         name: float(np.abs(one.cube[inside] - median[inside]).mean())
         for name, median in around.items()
@@ -114,18 +116,21 @@ def check_captions(evidence: Evidence) -> Checked:
         if (fits := dict(evidence.captions[one.name]))
     }
     swapped = list(_find_swapped(evidence, named))
-    right = np.mean([named[one.name] == one.domain for one in evidence.portraits])
-    if right < CREDIBLE and not swapped:
-        why = (
-            f"the encoder names {right:.0%} of the volumes as they are labelled, too few to "
-            "believe it of the others"
-        )
-        return Checked(name="contrast by caption", looks_for=looks_for, judged=0, unjudged=why)
+    right = {
+        domain: float(np.mean([named[one.name] == domain for one in evidence.of_domain(domain)]))
+        for domain in evidence.domains
+    }
+    unknown = [domain for domain, share in right.items() if share < CREDIBLE]
+    judged = [one for one in evidence.portraits if swapped or one.domain not in unknown]
     return Checked(
         name="contrast by caption",
         looks_for=looks_for,
-        judged=len(named),
-        findings=tuple(swapped or _find_misnamed(evidence, named)),
+        judged=len(judged),
+        unjudged=""
+        if swapped or not unknown
+        else "the encoder names too few volumes as they are labelled: "
+        + ", ".join(f"{right[domain]:.0%} of {domain}" for domain in unknown),
+        findings=tuple(swapped or _find_misnamed(judged, evidence, named)),
     )
 
 
@@ -146,8 +151,10 @@ def _find_swapped(evidence: Evidence, named: Mapping[str, str]) -> Iterator[Find
             )
 
 
-def _find_misnamed(evidence: Evidence, named: Mapping[str, str]) -> Iterator[Finding]:
-    for one in evidence.portraits:
+def _find_misnamed(
+    portraits: Sequence[Portrait], evidence: Evidence, named: Mapping[str, str]
+) -> Iterator[Finding]:
+    for one in portraits:
         best, fits = named[one.name], evidence.captions[one.name]
         if best != one.domain and fits[best] > fits[one.domain] + SURELY:
             yield Finding(

@@ -44,8 +44,10 @@ def _tell(first: Portrait, second: Portrait) -> Finding:
         text += f", as subjects {people[0]} and {people[1]}"
     if splits[0] != splits[1]:
         text += f": one for {splits[0]}, one for {splits[1]}, so figures of it are worth nothing"
+    # Of one visit it may be two reconstructions that hardly differ, such as two doses.
+    alike = people[0] == people[1] and first.domain != second.domain
     return Finding(
-        severity="fault",
+        severity="warning" if alike else "fault",
         text=text,
         volumes=(first.name, second.name),
         advice="remove one, and find out whose it is",
@@ -54,9 +56,10 @@ def _tell(first: Portrait, second: Portrait) -> Finding:
 
 def _find_names(evidence: Evidence) -> Iterator[Finding]:
     """Subjects whose names differ in case, zeros or signs alone, and that lie in two splits."""
-    alike: dict[str, dict[str, Portrait]] = defaultdict(dict)
+    alike: dict[tuple[str, ...], dict[str, Portrait]] = defaultdict(dict)
     for one in evidence.portraits:
-        bare = re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\W_]+", "", one.shard.subject.casefold()))
+        words = re.findall(r"[^\W\d_]+|\d+", one.shard.subject.casefold())
+        bare = tuple(word.lstrip("0") or word[-1:] for word in words)
         alike[bare].setdefault(one.shard.subject, one)
     for subjects in alike.values():
         splits = {one.shard.split for one in subjects.values()}

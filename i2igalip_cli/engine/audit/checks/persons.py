@@ -17,6 +17,7 @@ from i2igalip_cli.engine.audit.findings import Checked, Finding
 from i2igalip_cli.engine.audit.pairs import Fit
 
 MIRRORED = 1.03  # times the mutual information as it lies: its mirror image fits better
+LEAST_NATS = 0.1  # of mutual information: with less, two volumes tell nothing of each other
 TELLING = 1.1  # own over strangers', in the middle of a dataset: below, persons can't be told apart
 LEAST_FITS = 3  # of two domains, for a middle that one wrong volume doesn't rule
 MISPLACED_MM = 4.0  # between volumes on one grid; the voxels that they were compared at
@@ -66,7 +67,8 @@ class Persons:
         """What a couple looks like; "" where it is one person's, the same way round."""
         usual = self.usual.get(_domains(fit))
         enough = -math.inf if usual is None else math.sqrt(usual) * self.strangers(fit)
-        if fit.mirrored > MIRRORED * fit.own and not fit.mirrored < enough:
+        better = fit.mirrored > max(MIRRORED * fit.own, LEAST_NATS)
+        if better and not fit.mirrored < enough:
             return "mirrored"
         return "stranger" if max(fit.own, fit.mirrored) < enough else ""
 
