@@ -5,6 +5,7 @@ subject's in its place. Mutual information says which fits best: the person's ow
 the labels or the header lie. What others reach tells how much that must be; no fixed number does.
 """
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -139,11 +140,13 @@ def fit_couple(folder: Path, couple: Couple) -> Fit:
     try:
         own, shift = _agree(second, first)
         mirrored, _ = _agree(_mirror(second), first)
-        other = math.nan
-        if couple.stranger is not None:
-            other, _ = _agree(stored_volume(folder, couple.stranger), first)
     except GalipError as error:
         return Fit(couple=couple, fault=str(error))
+    other = math.nan
+    if couple.stranger is not None:
+        stranger = stored_volume(folder, couple.stranger)
+        with contextlib.suppress(GalipError):  # too thin: that is told of its own couple
+            other, _ = _agree(stranger, first)
     return Fit(couple=couple, own=own, mirrored=mirrored, other=other, shift_mm=shift)
 
 

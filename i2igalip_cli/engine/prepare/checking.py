@@ -42,13 +42,14 @@ def check(
         check_page(report, overwrite=False)
     if (folder / INDEX_NAME).exists():
         evidence = gather(folder, encoder, jobs, on_progress)
+        audit = judge(evidence)
     else:
         with TemporaryDirectory(prefix="i2igalip-") as place:
             lock = None
             if split_file is not None:
                 lock = Path(place) / LOCK_NAME  # a copy, for people's own isn't to change
                 write_lock(lock, read_lock(split_file))
-            evidence = prepare(
+            made = prepare(
                 folder,
                 Path(place) / "dataset",
                 settings,
@@ -57,8 +58,8 @@ def check(
                 encoder=encoder,
                 jobs=jobs,
                 on_progress=on_progress,
-            ).evidence
-    audit = judge(evidence)
+            )
+        evidence, audit = made.evidence, made.audit
     if report is not None:
         write_audit_report(audit, evidence, report)
     return audit

@@ -125,7 +125,7 @@ def _sheets(audit: Audit, evidence: Evidence) -> Iterator[Block]:
     }
     for domain in evidence.domains:
         own = sorted(evidence.of_domain(domain), key=lambda one: one.name not in marked)
-        shown = own[: max(_SHOWN, sum(one.name in marked for one in own))]
+        shown = own[:_SHOWN]
         tiles = [
             Tile(name=one.name, picture=one.thumbnail, marked=one.name in marked) for one in shown
         ]
