@@ -29,8 +29,12 @@ class IntensityPolicy:
 
     def __post_init__(self) -> None:
         """Report a percentile outside (0, 100]."""
-        outside = not 0 < self.percentile <= 100
-        raise_faults(self, [(outside, f"percentile = {self.percentile}: from above 0 to 100")])
+        raise_faults(self, [_judge_percentile(self.percentile)])
+
+
+def _judge_percentile(percentile: float) -> tuple[bool, str]:
+    """Whether it is none, and what to say then."""
+    return not 0 < percentile <= 100, f"percentile = {percentile}: from above 0 to 100"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +63,7 @@ class DomainScale:
                     not (math.isfinite(low) and math.isfinite(high) and low < high),
                     f"window = [{low:g}, {high:g}]: two numbers, the lower one first",
                 ),
-                (
-                    self.percentile is not None and not 0 < self.percentile <= 100,
-                    f"percentile = {self.percentile}: from above 0 to 100",
-                ),
+                *([] if self.percentile is None else [_judge_percentile(self.percentile)]),
             ],
         )
 
@@ -184,10 +185,7 @@ class PrepareConfig:
                     or not set(self.planes) <= set(PLANES),
                     f"planes = {list(self.planes)}: some of {', '.join(PLANES)}, each once",
                 ),
-                (
-                    not 0 < self.percentile <= 100,
-                    f"percentile = {self.percentile}: from above 0 to 100",
-                ),
+                _judge_percentile(self.percentile),
                 (
                     not 0 <= self.least_foreground < 1,
                     f"least_foreground = {self.least_foreground}: from 0 to below 1",

@@ -33,6 +33,13 @@ class IntensityWindow:
 UNIT = IntensityWindow(low=0.0, high=1.0)  # of what is in [0, 1] already
 
 
+def find_percentile(domain: Domain | None, policy: IntensityPolicy) -> float:
+    """The percentile of a volume's foreground that becomes 1: the domain's own, or the policy's."""
+    if domain is None or domain.percentile is None:
+        return policy.percentile
+    return domain.percentile
+
+
 def find_window(array: Array, domain: Domain | None, policy: IntensityPolicy) -> IntensityWindow:
     """The window of a volume: the domain's fixed one, or one from its own foreground.
 
@@ -52,9 +59,7 @@ def find_window(array: Array, domain: Domain | None, policy: IntensityPolicy) ->
         low, high = domain.window
         return IntensityWindow(low=low, high=high)
     foreground = array[array > array.mean(dtype=np.float64)]
-    own = None if domain is None else domain.percentile
-    percentile = policy.percentile if own is None else own
-    high = float(np.percentile(foreground, percentile, overwrite_input=True))
+    high = float(np.percentile(foreground, find_percentile(domain, policy), overwrite_input=True))
     if high <= 0:
         raise VolumeError("no positive intensities: magnitude MR is expected (CT needs --from)")
     return IntensityWindow(low=0.0, high=high)

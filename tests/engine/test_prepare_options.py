@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from conftest import head, make_checkpoint, tiny_config, write_head
+from engine.uneven_head import SHAPE, tissues
 from scipy import ndimage
 
 from i2igalip_cli.checkpoints import load_checkpoint, save_checkpoint
@@ -245,24 +246,11 @@ def test_the_log_tells_what_the_crop_left_of_the_pixels(tmp_path) -> None:
 
 # Air of CT
 
-SHAPE = (40, 44, 36)
 LEVELS_HU = (-1000.0, 900.0, 40.0, 400.0)
 
 
-def labels(turn: float = 0.0, shift=(0.0, 0.0, 0.0)) -> np.ndarray:
-    """An uneven head of four classes, turned about the last axis (rad) and shifted (voxels)."""
-    places = np.stack(np.meshgrid(*(np.arange(n) - n / 2 for n in SHAPE), indexing="ij"))
-    x, y, z = places - np.reshape(shift, (3, 1, 1, 1))
-    x, y = np.cos(turn) * x + np.sin(turn) * y, -np.sin(turn) * x + np.cos(turn) * y
-    radius = np.sqrt((x / 14) ** 2 + (y / 18) ** 2 + (z / 13) ** 2)
-    found = (radius < 1).astype(int) + (radius < 0.85) + (radius < 0.6)
-    found[np.hypot(x - 4, (y - 3) / 2) < 3 * (radius < 0.8)] = 1
-    found[np.sqrt((x + 6) ** 2 + (y - 6) ** 2 + (z - 4) ** 2) < 3] = 2
-    return found
-
-
 def draw(levels, **motion) -> np.ndarray:
-    smooth = ndimage.gaussian_filter(np.array(levels)[labels(**motion)], 0.7)
+    smooth = ndimage.gaussian_filter(np.array(levels)[tissues(**motion)], 0.7)
     return smooth.astype(np.float32)
 
 
@@ -273,7 +261,7 @@ def scans(request) -> tuple[Volume, Volume]:
     Padded, its corners are far below air: scanners so fill what lies outside their circle.
     """
     noise = np.random.default_rng(0).standard_normal(SHAPE)
-    image = draw((0, 200, 600, 1000)) + 8 * noise * (labels() > 0)
+    image = draw((0, 200, 600, 1000)) + 8 * noise * (tissues() > 0)
     scan = draw(LEVELS_HU, turn=np.radians(7), shift=(1.5, -1, 2))
     scan += 5 * np.random.default_rng(1).standard_normal(SHAPE).astype(np.float32)
     i, j = np.meshgrid(*(np.linspace(-1, 1, n) for n in SHAPE[:2]), indexing="ij")
@@ -305,7 +293,7 @@ def test_ct_moved_by_registration_is_air_outside_of_its_field(scans) -> None:
     assert outside.mean() > 0.3
     assert (stepped.volume.array[outside] == -1024).all()
     assert stepped.volume.array.min() == -1024, "padding is air as well"
-    inside = ndimage.binary_erosion(~outside, iterations=2) & (labels() > 0)
+    inside = ndimage.binary_erosion(~outside, iterations=2) & (tissues() > 0)
     truth = draw(LEVELS_HU)[inside]
     before = draw(LEVELS_HU, turn=np.radians(7), shift=(1.5, -1, 2))[inside]
     error = np.abs(stepped.volume.array[inside] - truth).mean()

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from i2igalip_cli.engine.audit.pairs import Fit
 from i2igalip_cli.engine.audit.portraits import Portrait
 from i2igalip_cli.engine.audit.templates import LEAST_SUBJECTS, Templates
 from i2igalip_cli.engine.dataset import DatasetIndex
-from i2igalip_cli.engine.quality.orientation import Lie, judge_lie
+from i2igalip_cli.engine.quality.orientation import Lie
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -18,6 +17,8 @@ class Evidence:
     Attributes:
         index: Of the dataset.
         portraits: One of each volume.
+        templates: What the other subjects look like.
+        lies: By volume's name, how it lies against them; of those that have enough.
         fits: Of the volumes of one subject with each other.
         captions: By volume's name, how well it fits the caption of each domain, in [0, 1]; {} where
             no encoder was at hand.
@@ -26,23 +27,11 @@ class Evidence:
 
     index: DatasetIndex
     portraits: Sequence[Portrait]
+    templates: Templates
+    lies: Mapping[str, Lie]
     fits: Sequence[Fit]
     captions: Mapping[str, Mapping[str, float]]
     unread: str = ""
-
-    @cached_property
-    def templates(self) -> Templates:
-        """What the other subjects look like."""
-        return Templates(self.portraits)
-
-    @cached_property
-    def lies(self) -> dict[str, Lie]:
-        """By volume's name, how it lies against the other subjects; of those that have enough."""
-        return {
-            one.name: judge_lie(one.cube, around)
-            for one in self.portraits
-            if one.domain in (around := self.templates.around(one))
-        }
 
     @property
     def domains(self) -> list[str]:

@@ -9,7 +9,6 @@ import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -18,7 +17,6 @@ import numpy as np
 
 from i2igalip_cli.engine.audit.portraits import stored_volume
 from i2igalip_cli.engine.dataset import Shard
-from i2igalip_cli.engine.side_by_side import Progress, do_each
 from i2igalip_cli.errors import GalipError
 from i2igalip_cli.volumes import Volume
 from i2igalip_cli.volumes.grid import straighten
@@ -115,21 +113,6 @@ def _with_strangers(couples: Sequence[Couple], shards: Sequence[Shard]) -> list[
     return made
 
 
-def fit_couples(folder: Path, couples: Sequence[Couple], jobs: int, tell: Progress) -> list[Fit]:
-    """Register couples, in their order.
-
-    Args:
-        folder: The prepared dataset.
-        couples: Which.
-        jobs: Processes.
-        tell: Called with (couples done, couples in all).
-
-    Raises:
-        DatasetError: A shard can't be read, or a process was killed.
-    """
-    return do_each(partial(fit_couple, folder), couples, jobs, tell)
-
-
 def fit_couple(folder: Path, couple: Couple) -> Fit:
     """Register a couple as it is, mirrored, and with the stranger.
 
@@ -138,6 +121,7 @@ def fit_couple(folder: Path, couple: Couple) -> Fit:
     """
     first, second = (stored_volume(folder, one) for one in (couple.first, couple.second))
     try:
+        first = straighten(first)[0]
         own, shift = _agree(second, first)
         mirrored, _ = _agree(_mirror(second), first)
     except GalipError as error:
@@ -152,7 +136,6 @@ def fit_couple(folder: Path, couple: Couple) -> Fit:
 
 def _agree(moving: Volume, fixed: Volume) -> tuple[float, float]:
     """Mutual information after registration, and by how many mm the middle was moved for it."""
-    fixed = straighten(fixed)[0]
     found = register(straighten(moving)[0], fixed, SETTINGS)
     middle = fixed.affine @ [*((np.array(fixed.shape) - 1) / 2), 1]
     return max(found.before, found.after), float(found.transform.shift_mm(middle[None, :3])[0])

@@ -1,8 +1,6 @@
 """What the audit keeps of every volume: its shape at low resolution, its size, its brightness."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -12,7 +10,6 @@ import numpy.typing as npt
 from i2igalip_cli.config import PLANES, CropPolicy
 from i2igalip_cli.engine.dataset import Shard, open_shard
 from i2igalip_cli.engine.quality.orientation import shrink
-from i2igalip_cli.engine.side_by_side import Progress, do_each
 from i2igalip_cli.errors import DatasetError
 from i2igalip_cli.volumes import Volume
 from i2igalip_cli.volumes.foreground import find_box
@@ -68,23 +65,6 @@ def stored_volume(folder: Path, shard: Shard) -> Volume:
         raise DatasetError(f"{folder}: made by an older i2igalip; prepare it again for an audit")
     array = np.asarray(open_shard(folder, shard), np.float32)
     return Volume(array=array, affine=np.reshape(shard.affine, (4, 4)))
-
-
-def make_portraits(
-    folder: Path, shards: Sequence[Shard], jobs: int, tell: Progress
-) -> list[Portrait]:
-    """Portraits of volumes, in their order.
-
-    Args:
-        folder: The prepared dataset.
-        shards: One of each volume.
-        jobs: Processes.
-        tell: Called with (volumes done, volumes in all).
-
-    Raises:
-        DatasetError: A shard can't be read, or a process was killed.
-    """
-    return do_each(partial(make_portrait, folder), shards, jobs, tell)
 
 
 def make_portrait(folder: Path, shard: Shard) -> Portrait:

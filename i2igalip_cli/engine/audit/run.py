@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from i2igalip_cli.engine.audit.captions import fit_captions
@@ -12,10 +13,11 @@ from i2igalip_cli.engine.audit.checks.persons import find_suspects
 from i2igalip_cli.engine.audit.checks.sizes import find_scaled
 from i2igalip_cli.engine.audit.evidence import Evidence
 from i2igalip_cli.engine.audit.findings import Audit
-from i2igalip_cli.engine.audit.pairs import Fit, fit_couples, list_couples, list_others
-from i2igalip_cli.engine.audit.portraits import make_portraits
+from i2igalip_cli.engine.audit.pairs import Fit, fit_couple, list_couples, list_others
+from i2igalip_cli.engine.audit.portraits import make_portrait
+from i2igalip_cli.engine.audit.templates import Templates
 from i2igalip_cli.engine.dataset import Shard, read_index
-from i2igalip_cli.engine.side_by_side import Progress
+from i2igalip_cli.engine.side_by_side import Progress, do_each
 
 AUDIT_NAME = "audit.json"  # in a dataset
 
@@ -41,9 +43,18 @@ def gather(
     for shard in index.shards:
         volumes.setdefault(shard.source, shard)  # of the first plane that it has slices in
     first = list(volumes.values())
-    portraits = make_portraits(folder, first, jobs, tell)
+    portraits = do_each(partial(make_portrait, folder), first, jobs, tell)
     captions, unread = fit_captions(folder, first, index.domains, encoder, tell)
-    seen = Evidence(index=index, portraits=portraits, fits=(), captions=captions, unread=unread)
+    templates = Templates(portraits)
+    seen = Evidence(
+        index=index,
+        portraits=portraits,
+        templates=templates,
+        lies=templates.judge_lies(portraits),
+        fits=(),
+        captions=captions,
+        unread=unread,
+    )
     # What is turned or of another size fits nobody's, and is no measure for others either.
     odd = {*find_turned(seen), *find_scaled(seen)}
     upright = [shard for shard in first if shard.source not in odd]
@@ -52,9 +63,10 @@ def gather(
 
 def _fit_persons(folder: Path, shards: list[Shard], jobs: int, tell: Progress) -> list[Fit]:
     """Fits of all volumes with their subject's first; of suspicious subjects, among all."""
-    fits = fit_couples(folder, list_couples(shards), jobs, tell)
-    suspects = [fit.couple for fit in find_suspects(fits)]
-    return fits + fit_couples(folder, list_others(shards, suspects), jobs, tell)
+    fit = partial(fit_couple, folder)
+    fits = do_each(fit, list_couples(shards), jobs, tell)
+    suspects = [one.couple for one in find_suspects(fits)]
+    return fits + do_each(fit, list_others(shards, suspects), jobs, tell)
 
 
 def judge(evidence: Evidence) -> Audit:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from i2igalip_cli.engine.audit.portraits import Portrait
+from i2igalip_cli.engine.quality.orientation import Lie, judge_lie
 from i2igalip_cli.volumes.volume import Array
 
 FOLDS = 8  # a volume is compared with the medians of the other folds' subjects
@@ -35,6 +36,14 @@ class Templates:
             name: np.median(of_domain, axis=0)
             for name, of_domain in cubes.items()
             if len(of_domain) >= LEAST_SUBJECTS - 1
+        }
+
+    def judge_lies(self, portraits: Sequence[Portrait]) -> dict[str, Lie]:
+        """By name, how volumes lie against the other subjects; of domains that have enough."""
+        return {
+            one.name: judge_lie(one.cube, around)
+            for one in portraits
+            if one.domain in (around := self.around(one))
         }
 
     def around(self, one: Portrait) -> Mapping[str, Array]:

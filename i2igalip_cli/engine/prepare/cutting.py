@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from i2igalip_cli.config import IntensityPolicy, Plane, PrepareConfig
+from i2igalip_cli.config import Plane, PrepareConfig
 from i2igalip_cli.domains import Domain
 from i2igalip_cli.engine.dataset import Shard, Split
 from i2igalip_cli.engine.prepare.finding import RawVolume
@@ -33,13 +33,11 @@ class Cutter:
     Attributes:
         domains: By name.
         settings: Planes and crop.
-        policy: How volumes without a fixed window are scaled.
         out: Folder of the dataset.
     """
 
     domains: Mapping[str, Domain]
     settings: PrepareConfig
-    policy: IntensityPolicy
     out: Path
 
     def cut(
@@ -60,9 +58,9 @@ class Cutter:
             VolumeError: It can't be scaled.
         """
         notes, volume = [], stepped.volume
-        window = find_window(volume.array, self.domains[raw.domain], self.policy)
+        window = find_window(volume.array, self.domains[raw.domain], self.settings.policy)
         box = find_box(volume, window, self.settings.crop)
-        scaled = describe_scale(window, self.domains[raw.domain], self.policy)
+        scaled = describe_scale(window, self.domains[raw.domain], self.settings.policy)
         shards = []
         for plane in self.settings.planes:
             slices, place = self._cut_plane(volume, window, box, plane)

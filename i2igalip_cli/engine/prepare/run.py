@@ -214,7 +214,6 @@ def prepare(
     cutter = Cutter(
         domains=planned.domains,
         settings=settings,
-        policy=settings.policy,
         out=building,
     )
     work = SubjectWork(cutter=cutter, split_of=planned.split_of)
@@ -256,7 +255,7 @@ def _make_index(
     present = [name for name in cutter.domains if any(shard.domain == name for shard in shards)]
     return DatasetIndex(
         domains=tuple(cutter.domains[name] for name in present),
-        policy=cutter.policy,
+        policy=cutter.settings.policy,
         crop=cutter.settings.crop,
         planes=cutter.settings.planes,
         shards=shards,

@@ -10,7 +10,7 @@ from dataclasses import replace
 from i2igalip_cli.config import DomainScale, IntensityPolicy
 from i2igalip_cli.domains import Domain
 from i2igalip_cli.errors import ConfigError
-from i2igalip_cli.volumes.intensity import IntensityWindow
+from i2igalip_cli.volumes.intensity import IntensityWindow, find_percentile
 from i2igalip_cli.volumes.preprocess.resampling import AIR_HU
 
 
@@ -62,5 +62,4 @@ def describe_scale(window: IntensityWindow, domain: Domain, policy: IntensityPol
     told = f"{window.low:g} to {window.high:g} became 0 to 1"
     if domain.window is not None:
         return f"{told}: the window of {domain.name}"
-    percentile = policy.percentile if domain.percentile is None else domain.percentile
-    return f"{told}: percentile {percentile:g} of the foreground"
+    return f"{told}: percentile {find_percentile(domain, policy):g} of the foreground"

@@ -25,6 +25,7 @@ from i2igalip_cli.engine.audit.checks.sizes import check_sizes
 from i2igalip_cli.engine.audit.findings import describe
 from i2igalip_cli.engine.audit.pairs import Couple, Fit, list_couples, list_others
 from i2igalip_cli.engine.audit.portraits import BINS, Portrait
+from i2igalip_cli.engine.audit.templates import Templates
 from i2igalip_cli.engine.dataset import DatasetIndex, LeftOut, Shard
 from i2igalip_cli.engine.quality.orientation import SIDE
 
@@ -92,8 +93,15 @@ def evidence(portraits, fits=(), captions=None, unread="no encoder", left_out=()
         shards=tuple(one.shard for one in portraits),
         left_out=tuple(left_out),
     )
+    templates = Templates(portraits)
     return Evidence(
-        index=index, portraits=portraits, fits=fits, captions=captions or {}, unread=unread
+        index=index,
+        portraits=portraits,
+        templates=templates,
+        lies=templates.judge_lies(portraits),
+        fits=fits,
+        captions=captions or {},
+        unread=unread,
     )
 
 

@@ -110,11 +110,7 @@ def check_captions(evidence: Evidence) -> Checked:
         return Checked(
             name="contrast by caption", looks_for=looks_for, judged=0, unjudged=evidence.unread
         )
-    named = {
-        one.name: max(fits, key=lambda name: fits[name])
-        for one in evidence.portraits
-        if (fits := dict(evidence.captions[one.name]))
-    }
+    named = {name: max(fits, key=lambda one: fits[one]) for name, fits in evidence.captions.items()}
     swapped = list(_find_swapped(evidence, named))
     right = {
         domain: float(np.mean([named[one.name] == domain for one in evidence.of_domain(domain)]))

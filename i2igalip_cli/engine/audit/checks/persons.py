@@ -75,14 +75,13 @@ class Persons:
 
 def check_persons(evidence: Evidence) -> Checked:
     """Find another person's volume, a mirrored one, and one that isn't where its grid says."""
-    fits = evidence.fits
-    able = [fit for fit in fits if not fit.fault]
+    able = [fit for fit in evidence.fits if not fit.fault]
     persons = Persons(able)
     unclear = sorted({_domains(fit) for fit in able} - persons.usual.keys())
     findings = [*_blame(able, persons), *_find_misplaced(able, persons)]
     findings += [
         Finding(severity="warning", text=f"can't be compared: {fit.fault}", volumes=_names(fit))
-        for fit in fits
+        for fit in evidence.fits
         if fit.fault
     ]
     return Checked(
