@@ -7,11 +7,13 @@ stands only there (a user's own) works like one of these.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from i2igalip_cli.errors import ConfigError
 
 Modality = Literal["MR", "CT"]
+MODALITIES: tuple[Modality, ...] = get_args(Modality)
+CT_WINDOW = (-1024.0, 3000.0)  # HU, of the paper: CT that says nothing else
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,7 @@ _ROWS = (
     Domain(name="T2", caption="This MRI is T2-weighted", bids="T2w"),
     Domain(name="PD", caption="This MRI is PD-weighted", bids="PDw"),
     Domain(name="pelvic-MR", caption="This is pelvic MRI"),
-    Domain(name="pelvic-CT", caption="This is pelvic CT", modality="CT", window=(-1024.0, 3000.0)),
+    Domain(name="pelvic-CT", caption="This is pelvic CT", modality="CT", window=CT_WINDOW),
 )
 DOMAINS: dict[str, Domain] = {domain.name: domain for domain in _ROWS}
 

@@ -135,7 +135,7 @@ def find_raw(raw: Path, **settings):
     """What `prepare` finds in a folder with these settings."""
     from i2igalip_cli.config import PrepareConfig
     from i2igalip_cli.engine.prepare import find_volumes
-    from i2igalip_cli.engine.prepare.run import name_domains
+    from i2igalip_cli.engine.prepare.naming import name_domains
 
     chosen = PrepareConfig(**settings)
     return find_volumes(raw, name_domains(chosen), chosen.layout)

@@ -37,6 +37,12 @@ def prepare(
         list[str] | None,
         typer.Option(help="NAME='TEXT', repeated: a domain of your own, or another caption."),
     ] = None,
+    modality: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=CT", help="Modality of a domain of your own, repeated; default MR."
+        ),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML settings, table [prepare].")] = None,
     plane: Annotated[
         list[str] | None,
@@ -62,7 +68,7 @@ def prepare(
         typer.Option(
             metavar="DOMAIN=LOW,HIGH",
             help="Intensities of a domain that become 0 and 1, repeated; default -1024,3000 (HU) "
-            "for pelvic-CT, none for the others.",
+            "for CT, none for MR.",
         ),
     ] = None,
     percentile: Annotated[
@@ -169,12 +175,19 @@ def prepare(
     from i2igalip_cli.engine.prepare import plan
     from i2igalip_cli.engine.prepare import prepare as run
 
+    if check and out is not None:
+        raise typer.BadParameter("--check makes no dataset", param_hint="--out")
+    if report is not None and not check:
+        raise typer.BadParameter(
+            "with --check; a dataset has its audit.html", param_hint="--report"
+        )
     settings = PrepareConfig() if config is None else load_prepare_config(config)
     of_all, scales = parse_scales(window or (), percentile or ())
     given = {
         "preset": preset,
         "patterns": parse_assignments("--domain", domain) if domain else None,
         "captions": parse_assignments("--caption", caption) if caption else None,
+        "modalities": parse_assignments("--modality", modality) if modality else None,
         "planes": PLANES if plane == [ALL_PLANES] else tuple(plane) if plane else None,
         "crop": replace(settings.crop, whole=True) if whole else None,
         "steps": _steps(settings.steps, bias, register, reorient, spacing, mask),
@@ -190,7 +203,7 @@ def prepare(
         return
     if check:
         with progress("judging") as advance:
-            audit = judge(
+            checked = judge(
                 raw,
                 settings,
                 report=report,
@@ -199,18 +212,15 @@ def prepare(
                 jobs=jobs,
                 on_progress=advance,
             )
+        warn(checked.warnings)
         if as_json:
-            print_json(audit.as_json())
+            print_json(checked.audit.as_json())
         else:
-            show_audit(audit)
-        end_with(audit)
+            show_audit(checked.audit)
+        end_with(checked.audit)
         return
     if out is None:
         raise typer.BadParameter("a folder, --dry-run or --check", param_hint="--out")
-    if report is not None:
-        raise typer.BadParameter(
-            "with --check; a dataset has its audit.html", param_hint="--report"
-        )
     with progress("preparing") as advance:
         made = run(
             raw,

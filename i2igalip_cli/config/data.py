@@ -149,6 +149,7 @@ class PrepareConfig:
         patterns: File-name pattern of each domain, over the preset's; none given and no preset:
             `*NAME*` for T1, T2 and PD.
         captions: Captions by domain: of one that isn't known yet, or over a known one's.
+        modalities: "MR" or "CT" by domain, of one that isn't known yet; MR where nothing is said.
         planes: Which planes slices are cut in.
         crop: How the field of view is cut to the foreground.
         steps: What is done to volumes before.
@@ -165,6 +166,7 @@ class PrepareConfig:
     preset: str = ""
     patterns: Mapping[str, str] = field(default_factory=dict)
     captions: Mapping[str, str] = field(default_factory=dict)
+    modalities: Mapping[str, str] = field(default_factory=dict)
     planes: tuple[Plane, ...] = ("axial",)
     crop: CropPolicy = field(default_factory=CropPolicy)
     steps: Steps = field(default_factory=Steps)

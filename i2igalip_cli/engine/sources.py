@@ -52,8 +52,8 @@ def judge_volume(
                 f"{below:.0%} of its voxels are below 0 and count as 0; if it is CT, name its "
                 "domain with --from"
             )
-    if volume.nonfinite_voxels:
-        found.append(f"{volume.nonfinite_voxels} voxels were NaN or infinite; they count as 0")
+    if count := volume.nonfinite_voxels:
+        found.append(f"{count} voxels were NaN or infinite; they count as no signal")
     for plane in planes:
         found.extend(_judge_spacing(volume, checkpoint, plane))
     return tuple(found)

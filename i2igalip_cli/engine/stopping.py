@@ -1,7 +1,9 @@
 """SIGTERM, a lost terminal and Ctrl-C as requests to stop in order."""
 
+import contextlib
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 
 _SIGNALS = tuple(
@@ -50,3 +52,29 @@ class StopRequest:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = signal.Signals(number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def tidy_ends() -> Iterator[None]:
+    """While this lasts, SIGTERM and a lost terminal unwind the program, as Ctrl-C does.
+
+    What is open is closed, and what lies in temporary folders goes. Outside the main thread, where
+    Python can't listen for signals, nothing changes.
+
+    Raises:
+        SystemExit: With 128 and the signal's number, as shells have it.
+    """
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ends = [number for number in _SIGNALS if number != signal.SIGINT]
+    before = {number: signal.signal(number, leave) for number in ends}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

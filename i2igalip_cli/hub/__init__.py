@@ -13,7 +13,7 @@ from i2igalip_cli.hub.files import (
     require,
     verify,
 )
-from i2igalip_cli.hub.find import EncoderPaths, find_checkpoint, find_encoder
+from i2igalip_cli.hub.find import EncoderPaths, find_checkpoint, find_encoder, is_here
 from i2igalip_cli.hub.manifest import (
     WeightsEntry,
     WeightsFile,
@@ -36,6 +36,7 @@ __all__ = [
     "find_checkpoint",
     "find_encoder",
     "is_bundle",
+    "is_here",
     "limits_of",
     "locate",
     "mend",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from i2igalip_cli.errors import CheckpointError
-from i2igalip_cli.hub.files import FileReport, require
+from i2igalip_cli.hub.files import FileReport, locate, require
 from i2igalip_cli.hub.manifest import is_bundle, read_manifest
 
 TEXT_TOWER = "text_tower"
@@ -21,6 +21,20 @@ class EncoderPaths:
 
     folder: Path
     text_tower: Path | None = None
+
+
+def is_here(name: str) -> bool:
+    """Whether any file of an encoder of the manifest lies on this machine, be it damaged.
+
+    Args:
+        name: Of the manifest.
+    """
+    return any(
+        path is not None
+        for entry in read_manifest()
+        if (entry.kind, entry.name) == ("encoder", name)
+        for path in locate(entry)
+    )
 
 
 def find_encoder(text: str, weights: Path | None = None) -> EncoderPaths | None:

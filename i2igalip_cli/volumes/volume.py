@@ -55,7 +55,7 @@ class Volume:
         modality: "MR" or "CT" where the file says so.
         stored_dtype: Type of the voxels in the file it came from.
         derivation: How it was made, if this program made it.
-        nonfinite_voxels: Voxels that were NaN or infinite in the file and are 0 here.
+        nonfinite_voxels: Voxels that were NaN or infinite in the file, and are no signal here.
         warnings: What reading it had to mend or to choose.
     """
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from i2igalip_cli.errors import EmptyVolumeError, VolumeError
 from i2igalip_cli.volumes.volume import Array, Volume, freeze
 
+AIR_BELOW_HU = -500.0  # half of a voxel is air: intensities this low are Hounsfield units
 STORED_TYPES = ("float32", "int16", "uint16", "uint8", "int32")
 
 
@@ -49,7 +50,10 @@ def to_intensities(stored: npt.NDArray[Any], slope: float = 1.0, inter: float = 
 
 
 def make_finite(array: Array) -> tuple[Array, int]:
-    """Zero in place of NaN and infinity, and how many voxels that were.
+    """No signal in place of NaN and infinity, and how many voxels that were.
+
+    No signal is 0; where other voxels lie so low that they must be Hounsfield units, the lowest of
+    them: 0 would be water.
 
     Args:
         array: (I, J, K) float32; changed in place, and frozen.
@@ -57,15 +61,15 @@ def make_finite(array: Array) -> tuple[Array, int]:
     Raises:
         EmptyVolumeError: No voxel is finite.
     """
-    count = 0
-    for k in range(array.shape[2]):
-        bad = ~np.isfinite(array[:, :, k])
-        found = int(np.count_nonzero(bad))
-        if found:
-            array[:, :, k][bad] = 0
-            count += found
+    slabs = [array[:, :, k] for k in range(array.shape[2])]
+    bad = {k: ~finite for k, slab in enumerate(slabs) if not (finite := np.isfinite(slab)).all()}
+    count = sum(int(np.count_nonzero(where)) for where in bad.values())
     if count == array.size:
         raise EmptyVolumeError(f"none of its {count} voxels is finite")
+    if count:
+        lowest = float(np.min(array, where=np.isfinite(array), initial=0.0))
+        for k, where in bad.items():
+            slabs[k][where] = lowest if lowest <= AIR_BELOW_HU else 0.0
     return freeze(array), count
 
 

@@ -416,6 +416,48 @@ def test_an_absent_program_is_said_before_a_volume_is_read(raw, tmp_path, monkey
         prepare(raw, tmp_path / "out", settings)
 
 
+# A modality of one's own
+
+
+def test_ct_of_ones_own_has_hounsfield_units_and_their_window(pelvis, tmp_path, program) -> None:
+    own = ["--domain=MR=*MR*", "--domain=head=*CT*", "--caption=MR=This is MRI"]
+    own += ["--caption=head=This is head CT", "--modality=head=CT"]
+    told = program("prepare", pelvis, "--out", tmp_path / "own", *own)
+    assert told.code in PREPARED, told.err
+    domains = {domain.name: domain for domain in read_index(tmp_path / "own").domains}
+    assert (domains["head"].modality, domains["head"].window) == ("CT", (-1024.0, 3000.0))
+    assert (domains["MR"].modality, domains["MR"].window) == ("MR", None)
+    patterns = dict(PELVIS)
+    known = prepare(pelvis, tmp_path / "known", PrepareConfig(patterns=patterns)).index
+    ours, theirs = (
+        np.load(tmp_path / folder / shard_of(index, name).file)
+        for folder, index, name in (
+            ("own", read_index(tmp_path / "own"), "head"),
+            ("known", known, "pelvic-CT"),
+        )
+    )
+    np.testing.assert_array_equal(ours, theirs)
+    told = program("prepare", pelvis, "--out", tmp_path / "cut", *own, "--window=head=-100,300")
+    assert told.code in PREPARED, told.err
+    domains = {domain.name: domain for domain in read_index(tmp_path / "cut").domains}
+    assert domains["head"].window == (-100.0, 300.0)
+
+
+@pytest.mark.parametrize(
+    ("modalities", "message"),
+    [
+        ({"head": "PET"}, "modality of head: 'PET', of MR, CT"),
+        ({"brain": "CT"}, "a modality for 'brain', but no pattern"),
+        ({"pelvic-CT": "MR"}, "pelvic-CT is CT; give another domain a name of its own"),
+    ],
+)
+def test_a_modality_that_cannot_be_is_refused(pelvis, modalities, message) -> None:
+    with pytest.raises(ConfigError, match=message):
+        patterns = {**PELVIS, "head": "*head*"}
+        captions = {"head": "This is a head"}
+        plan(pelvis, PrepareConfig(patterns=patterns, captions=captions, modalities=modalities))
+
+
 # Help
 
 

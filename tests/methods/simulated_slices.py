@@ -1,4 +1,4 @@
-"""Small simulated brains in two contrasts, on which a method learns in minutes."""
+"""Small simulated brains in three contrasts, on which a method learns in minutes."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ SIDE, DEPTH = 32, 6
 LEVELS = {  # background, fluid, grey, white
     "T1": (0.0, 0.15, 0.55, 0.95),
     "T2": (0.0, 1.00, 0.60, 0.35),
+    "PD": (0.0, 1.00, 0.85, 0.70),
 }
 TRAINING, HELD_OUT = 64, 4  # subjects: of each contrast, and in both
 
@@ -52,7 +53,7 @@ def scan(seed: int, contrast: str) -> np.ndarray:
     return (1000 * np.where(tissues > 0, np.maximum(noisy, 0), 0)).astype(np.float32)
 
 
-def write_subjects(folder: Path) -> Path:
+def write_subjects(folder: Path, source: str, target: str) -> Path:
     """Raw volumes: unpaired for training, both contrasts of the held-out subjects."""
     affine = np.diag([5.0, 5.0, 10.0, 1.0])
 
@@ -62,9 +63,9 @@ def write_subjects(folder: Path) -> Path:
         nib.save(nib.Nifti1Image(scan(seed, contrast), affine), path)
 
     for number in range(TRAINING):
-        write("train", number, "T1")
-        write("train", TRAINING + number, "T2")
+        write("train", number, source)
+        write("train", TRAINING + number, target)
     for seed in range(2 * TRAINING, 2 * TRAINING + HELD_OUT):
-        for contrast in LEVELS:
+        for contrast in (source, target):
             write("val", seed, contrast)
     return folder

@@ -179,6 +179,16 @@ def test_scaled_integers_are_read_in_their_unit(tmp_path, slope, inter, expected
     assert ("infinite" in " ".join(volume.warnings)) == np.isinf(slope)
 
 
+@pytest.mark.parametrize("lowest", [-1024, -501, -500, -3], ids=str)
+def test_not_finite_voxels_among_hounsfield_units_become_air_not_water(tmp_path, lowest) -> None:
+    array = np.full((3, 4, 5), 40, np.float32)
+    array[0, 0, :3] = np.nan, lowest, np.inf
+    volume = load_volume(write(tmp_path / "ct.nii.gz", array))
+    assert volume.nonfinite_voxels == 2
+    told = lowest if lowest <= -500 else 0
+    np.testing.assert_array_equal(volume.array[0, 0], [told, lowest, told, 40, 40])
+
+
 def test_not_finite_voxels_become_zero_and_are_counted(tmp_path: Path) -> None:
     array = np.ones((3, 4, 5), np.float64)
     array[0, 0, :4] = np.nan, np.inf, -np.inf, 1e300  # the last is beyond float32

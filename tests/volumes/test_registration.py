@@ -211,6 +211,26 @@ def test_volumes_apart_are_flagged() -> None:
     assert "don't overlap" in found.reason
 
 
+@pytest.mark.parametrize("method", ["MetricEvaluate", "Execute"])
+def test_a_fault_of_itk_is_told_as_ours_and_no_overlap_as_none(monkeypatch, method) -> None:
+    def fail(said: str) -> None:
+        def raise_it(*_: object) -> None:
+            raise RuntimeError(f"Exception thrown in SimpleITK:\nITK ERROR: {said}")
+
+        monkeypatch.setattr(sitk.ImageRegistrationMethod, method, raise_it)
+
+    head = fixed_head()
+    fail("Joint PDF summed to zero")
+    with pytest.raises(VolumeError, match="can't be registered: ITK ERROR: Joint PDF summed"):
+        register(head, head)
+    fail("All samples map outside: images do not sufficiently overlap")
+    found = register(head, head)
+    if method == "Execute":
+        assert "every descent left the other field of view" in found.reason
+    else:
+        assert found.kept, "what can't be measured is the last to be followed"
+
+
 def test_a_head_that_leaves_the_field_of_view_is_flagged() -> None:
     """As the headers place them, all of the fixed head lies in the moving field of view."""
     moving = moving_head(turn((0, 0, 0), (0, 0, 45)))

@@ -9,6 +9,7 @@ import pytest
 
 from i2igalip_cli.errors import ConfigError, EmptyVolumeError, VolumeError
 from i2igalip_cli.volumes import Volume, load_volume
+from i2igalip_cli.volumes.preprocess import strippers
 from i2igalip_cli.volumes.preprocess.masks import find_mask
 from i2igalip_cli.volumes.preprocess.reorienting import reorient
 from i2igalip_cli.volumes.preprocess.strippers import MASKS, PROGRAMS, check_mask
@@ -191,6 +192,13 @@ def test_a_program_that_cannot_start_is_said(programs) -> None:
     (programs / "hd-bet").write_text("#!/no/such/interpreter\n")
     (programs / "hd-bet").chmod(0o755)
     with pytest.raises(VolumeError, match=r"hd-bet can't be run: .*hd-bet: No such file"):
+        MASKS["hd-bet"](volume())
+
+
+def test_a_program_that_hangs_is_stopped_and_said(programs, monkeypatch) -> None:
+    monkeypatch.setattr(strippers, "_LONGEST_S", 0.5)
+    install(programs, "hd-bet", "import time\ntime.sleep(60)")
+    with pytest.raises(VolumeError, match=r"hd-bet took longer than 0\.5 s, and was stopped"):
         MASKS["hd-bet"](volume())
 
 

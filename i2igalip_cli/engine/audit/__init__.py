@@ -1,5 +1,6 @@
 """Judges a prepared dataset: what is wrong with it, before a training is spent on it."""
 
+from i2igalip_cli.engine.audit.captions import check_encoder
 from i2igalip_cli.engine.audit.evidence import Evidence
 from i2igalip_cli.engine.audit.findings import Audit, Checked, Finding
 from i2igalip_cli.engine.audit.run import AUDIT_NAME, gather, judge, write_audit
@@ -10,6 +11,7 @@ __all__ = [
     "Checked",
     "Evidence",
     "Finding",
+    "check_encoder",
     "gather",
     "judge",
     "write_audit",

@@ -11,10 +11,27 @@ from i2igalip_cli.engine.dataset import Shard, open_shard
 from i2igalip_cli.engine.quality.captions import share_captions
 from i2igalip_cli.engine.quality.embedding import choose_slices, embed_slices
 from i2igalip_cli.engine.side_by_side import Progress
-from i2igalip_cli.errors import CheckpointError
 
 BIOMEDCLIP = "biomedclip"  # the paper's encoder: it has seen medical images of all kinds
 SLICES = 8  # of a volume
+
+
+def check_encoder(encoder: str) -> None:
+    """Refuse an encoder that can't be asked, before hours are spent on what it shall judge.
+
+    Args:
+        encoder: Its name or folder; "" takes BiomedCLIP where this machine has it.
+
+    Raises:
+        CheckpointError: The encoder that was named isn't here or can't be loaded; BiomedCLIP is
+            here, but damaged.
+    """
+    if encoder:
+        from i2igalip_cli.engine.encoders import open_encoder  # torch: not for every audit
+
+        open_encoder(encoder)
+    elif hub.is_here(BIOMEDCLIP):
+        hub.find_encoder(BIOMEDCLIP)
 
 
 def fit_captions(
@@ -37,7 +54,7 @@ def fit_captions(
         CheckpointError: The encoder that was named isn't here, or one can't be loaded.
         DatasetError: A shard can't be read.
     """
-    if not (encoder or _has_biomedclip()):
+    if not (encoder or hub.is_here(BIOMEDCLIP)):
         return {}, f"no encoder: `i2igalip download-weights {BIOMEDCLIP}`, or --encoder"
     from i2igalip_cli.engine.encoders import open_encoder  # torch: not for every audit
 
@@ -53,10 +70,3 @@ def fit_captions(
         )
         tell(number + 1, len(shards))
     return found, ""
-
-
-def _has_biomedclip() -> bool:
-    try:
-        return hub.find_encoder(BIOMEDCLIP) is not None
-    except CheckpointError:
-        return False

@@ -153,8 +153,8 @@ def make_case(prediction: Volume, reference: Volume, outlines: Mapping[str, Volu
 
 def _warn_of_intensities(path: Path, volume: Volume, scoring: Scoring) -> list[str]:
     warnings = []
-    if volume.nonfinite_voxels:
-        warnings.append(f"{path}: {volume.nonfinite_voxels} voxels were not finite; counted as 0")
+    if count := volume.nonfinite_voxels:
+        warnings.append(f"{path}: {count} voxels were not finite; they count as no signal")
     if volume.array.min() >= 0:
         return warnings
     by_percentile = Scaling(scoring.settings).value_range is None

@@ -3,15 +3,16 @@
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from i2igalip_cli.config import PrepareConfig
-from i2igalip_cli.domains import DOMAINS, Domain
-from i2igalip_cli.engine.audit import Audit, Evidence, gather, judge, write_audit
+from i2igalip_cli.domains import Domain
+from i2igalip_cli.engine.audit import Audit, Evidence, check_encoder, gather, judge, write_audit
 from i2igalip_cli.engine.dataset import SPLITS, DatasetIndex, LeftOut, Split
-from i2igalip_cli.engine.prepare.cutting import Cutter, name_file
+from i2igalip_cli.engine.prepare.cutting import Cutter
 from i2igalip_cli.engine.prepare.finding import Found, RawVolume, find_volumes
+from i2igalip_cli.engine.prepare.naming import name_domains
 from i2igalip_cli.engine.prepare.scaling import scale_domains
 from i2igalip_cli.engine.prepare.splitting import (
     LOCK_NAME,
@@ -100,31 +101,6 @@ class PrepareReport:
         }
 
 
-def name_domains(settings: PrepareConfig) -> dict[str, Domain]:
-    """The domains that the settings' patterns name, with their captions.
-
-    Raises:
-        ConfigError: A domain without a caption, or a caption without a domain.
-    """
-    patterns = settings.layout.patterns
-    stray = [name for name in settings.captions if name not in patterns]
-    if stray:
-        raise ConfigError(f"a caption for '{stray[0]}', but no pattern finds its volumes")
-    found = {}
-    for name in patterns:
-        if name_file(name) != name:
-            raise ConfigError(f"domain '{name}': letters, digits, '_', '-' and '.' make a name")
-        if name not in DOMAINS and name not in settings.captions:
-            raise ConfigError(
-                f"unknown domain '{name}': known are {', '.join(DOMAINS)}; give a new one its "
-                f"caption with --caption {name}='...'"
-            )
-        caption = settings.captions.get(name, "")
-        known = DOMAINS.get(name, Domain(name=name, caption=caption))
-        found[name] = replace(known, caption=caption or known.caption)
-    return found
-
-
 def plan(raw: Path, settings: PrepareConfig, split_file: Path | None = None) -> Plan:
     """Find volumes and deal subjects.
 
@@ -203,6 +179,7 @@ def prepare(
         VolumeError: The disk is full, or the folder read-only.
     """
     settings = settings or PrepareConfig()
+    check_encoder(encoder)
     planned = plan(raw, settings, split_file)
     if planned.faults and not skip_faulty:
         raise _refuse(planned.faults)

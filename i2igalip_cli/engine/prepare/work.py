@@ -110,7 +110,7 @@ class SubjectWork:
 
 def _lost(volume: Volume) -> tuple[str, ...]:
     count = volume.nonfinite_voxels
-    return (f"{count} voxels were not finite; set to 0",) if count else ()
+    return (f"{count} voxels were not finite; they count as no signal",) if count else ()
 
 
 def _hash(values: Iterable[object]) -> str:

@@ -20,7 +20,7 @@ def check_page(path: Path, *, overwrite: bool) -> None:
     if not path.parent.is_dir():
         raise VolumeError(f"can't write {path}: no folder {path.parent}; make it or choose another")
     if path.is_dir() or (path.exists() and not overwrite):
-        raise VolumeError(f"{path} exists; give another --report or --overwrite")
+        raise VolumeError(f"{path} exists; remove it, or give another --report")
 
 
 def write_page(

@@ -1,5 +1,6 @@
 """The search for a rigid motion: where it sets out, and how it descends to finer voxels."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from i2igalip_cli.config.faults import raise_faults
-from i2igalip_cli.errors import EmptyVolumeError, VolumeError
+from i2igalip_cli.errors import EmptyVolumeError, VolumeError, one_line
 from i2igalip_cli.volumes.preprocess.mutual_information import BINS, find_window
 from i2igalip_cli.volumes.preprocess.resampling import resample
 from i2igalip_cli.volumes.preprocess.rigid import Matrix, RigidTransform, from_itk, to_itk
@@ -207,8 +208,13 @@ class _Level:
         self.settings = settings
 
     def measure(self, motion: RigidTransform) -> float:
-        """Minus the mutual information after a motion."""
-        return float(self._set_out(self._to_itk(motion)).MetricEvaluate(*self.images))
+        """Minus the mutual information after a motion; infinite where the volumes come apart."""
+        method = self._set_out(self._to_itk(motion))
+        try:
+            return float(method.MetricEvaluate(*self.images))
+        except RuntimeError as error:
+            _raise_unless_apart(error)
+            return math.inf
 
     def descend(self, start: RigidTransform) -> tuple[float, RigidTransform] | None:
         """Where gradient descent ends, and its value; None where the volumes came apart."""
@@ -223,9 +229,8 @@ class _Level:
         try:
             method.Execute(*self.images)
         except RuntimeError as error:
-            if "do not sufficiently overlap" in str(error):
-                return None
-            raise
+            _raise_unless_apart(error)
+            return None
         found = RigidTransform(matrix=self.back @ from_itk(motion).matrix @ self.frame)
         return float(method.GetMetricValue()), found
 
@@ -245,3 +250,14 @@ class _Level:
         method.SetInterpolator(sitk.sitkLinear)
         method.SetInitialTransform(motion, inPlace=True)
         return method
+
+
+def _raise_unless_apart(error: RuntimeError) -> None:
+    """Let ITK's complaint pass that too little of the volumes overlaps.
+
+    Raises:
+        VolumeError: It complains of something else.
+    """
+    if "do not sufficiently overlap" not in str(error):
+        said = one_line(str(error).strip().splitlines()[-1])
+        raise VolumeError(f"can't be registered: {said}") from error

@@ -24,6 +24,7 @@ from i2igalip_cli.volumes.volume import Volume
 
 _STANDARD = "RAS"  # axes of what programs get: HD-BET knows heads by the order of their voxels
 _SAME_PLACE_MM = 1e-2  # what float32 and quaternions in headers round away
+_LONGEST_S = 3600.0  # of a volume: minutes are usual, even without a GPU
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +122,7 @@ def _run(name: str, command: list[str]) -> None:
     """Run a program to its end.
 
     Raises:
-        VolumeError: It can't be run, or fails; with the last line of what it says.
+        VolumeError: It can't be run, takes too long, or fails; with the last line it says.
     """
     try:
         done = subprocess.run(
@@ -131,7 +132,10 @@ def _run(name: str, command: list[str]) -> None:
             text=True,
             errors="replace",
             check=False,
+            timeout=_LONGEST_S,
         )
+    except subprocess.TimeoutExpired as error:
+        raise VolumeError(f"{name} took longer than {_LONGEST_S:g} s, and was stopped") from error
     except OSError as error:
         raise VolumeError(f"{name} can't be run: {command[0]}: {error.strerror}") from error
     if done.returncode != 0:
