@@ -127,6 +127,22 @@ def repeat_scan(source: Path, target: Path) -> list[Path]:
     return [target]
 
 
+def scan_again(
+    path: Path, seed: int, contrast: str, *, spacing_mm: float = 4.0, time: int = 1
+) -> list[Path]:
+    """Write a later scan of a made head, in the same pose: only gain, shading and noise differ.
+
+    Args:
+        path: Of the new file.
+        seed: Of the head; those of `make_ixi` have its own and the next ones.
+        contrast: T1, T2 or PD.
+        spacing_mm: Of the voxels, along all axes.
+        time: Which later scan.
+    """
+    _write(*_scan_head(seed, contrast, spacing_mm, time), path)
+    return [path]
+
+
 def exchange_subject(path: Path, stranger: int = STRANGER) -> list[Path]:
     """Put the same contrast of somebody who is nowhere else under this one's name.
 
@@ -237,7 +253,9 @@ def _person(seed: int) -> tuple[object, dict[str, np.ndarray]]:
     return subject, truths
 
 
-def _scan_head(seed: int, contrast: str, spacing_mm: float) -> tuple[np.ndarray, np.ndarray]:
+def _scan_head(
+    seed: int, contrast: str, spacing_mm: float, time: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """One acquisition of a head that has moved since the last: array int16, affine."""
     brains = _brains()
     subject, truths = _person(seed)
@@ -245,6 +263,8 @@ def _scan_head(seed: int, contrast: str, spacing_mm: float) -> tuple[np.ndarray,
     rng = np.random.default_rng([seed, 1 + IXI_CONTRASTS.index(contrast)])
     affine, shape = _place_field(*FIELDS[contrast], spacing_mm, rng)
     places = _find_anatomy(affine, shape, torque_mm, rng)
+    if time:
+        rng = np.random.default_rng([seed, 1 + IXI_CONTRASTS.index(contrast), time])
     voxels = np.moveaxis(apply_affine(np.linalg.inv(subject.affine), places), -1, 0)
     truth = np.maximum(ndimage.map_coordinates(truths[contrast], voxels, order=3), 0)
     brain = ndimage.map_coordinates(subject.brain.astype(np.float32), voxels, order=1) > 0.5

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from conftest import OBLIQUE, find_raw, head, write_head
 
-from i2igalip_cli.config import IntensityPolicy, PrepareConfig, parse_assignments
+from i2igalip_cli.config import CropPolicy, IntensityPolicy, PrepareConfig, parse_assignments
 from i2igalip_cli.engine.dataset import SPLITS, SliceDataset, read_index
 from i2igalip_cli.engine.prepare import prepare, split_subjects
 from i2igalip_cli.errors import ConfigError, DatasetError
@@ -137,9 +137,32 @@ def test_not_finite_voxels_and_empty_volumes_are_reported(tmp_path) -> None:
     speck = np.zeros((30, 30, 9), np.float32)
     speck[15, 15, 4] = 5
     nib.save(nib.Nifti1Image(speck, np.eye(4)), tmp_path / "raw" / "b_T1.nii")
-    report = prepare(tmp_path / "raw", tmp_path / "out", PrepareConfig(split=(1, 0, 0)))
+    nib.save(nib.Nifti1Image(head(seed=2), np.eye(4)), tmp_path / "raw" / "c_T1.nii")
+    settings = PrepareConfig(split=(3, 0, 0))
+    with pytest.raises(DatasetError, match=r"b_T1\.nii: no slice has foreground, 1\.0% of its"):
+        prepare(tmp_path / "raw", tmp_path / "out", settings)
+    report = prepare(tmp_path / "raw", tmp_path / "out", settings, skip_faulty=True)
     assert any("1 voxels were not finite" in line for line in report.audit.lines("warning"))
-    assert any("b_T1.nii: no axial slice with foreground" in line for line in report.warnings)
+    faults = report.audit.lines("fault")
+    assert any("files: b_T1.nii: left out: no slice has foreground" in line for line in faults)
+
+
+def test_a_plane_without_foreground_is_told_where_another_has_some(tmp_path) -> None:
+    import nibabel as nib
+
+    rod = np.zeros((40, 40, 40), np.float32)
+    rod[15:25, 15:25, 2:38] = head(shape=(10, 10, 36)) + 100
+    (tmp_path / "raw").mkdir()
+    nib.save(nib.Nifti1Image(rod, np.eye(4)), tmp_path / "raw" / "a_T1.nii")
+    settings = PrepareConfig(
+        split=(1, 0, 0),
+        planes=("axial", "coronal"),
+        least_foreground=0.1,
+        crop=CropPolicy(whole=True),
+    )
+    report = prepare(tmp_path / "raw", tmp_path / "out", settings)
+    assert [shard.plane for shard in report.index.shards] == ["coronal"]
+    assert any("a_T1.nii: no axial slice with foreground" in line for line in report.warnings)
 
 
 @pytest.mark.parametrize(

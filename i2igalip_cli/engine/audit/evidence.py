@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from i2igalip_cli.engine.audit.pairs import Fit
 from i2igalip_cli.engine.audit.portraits import Portrait
-from i2igalip_cli.engine.audit.templates import LEAST_SUBJECTS, Templates
+from i2igalip_cli.engine.audit.scales import Scale
+from i2igalip_cli.engine.audit.templates import LEAST_SUBJECTS
+from i2igalip_cli.engine.audit.twins import Twins
 from i2igalip_cli.engine.dataset import DatasetIndex
 from i2igalip_cli.engine.quality.orientation import Lie
 
@@ -17,8 +19,10 @@ class Evidence:
     Attributes:
         index: Of the dataset.
         portraits: One of each volume.
-        templates: What the other subjects look like.
-        lies: By volume's name, how it lies against them; of those that have enough.
+        lies: By volume's name, how it lies against the other subjects; of those that have enough.
+        distances: By volume's name, how far it is from the other subjects of each domain.
+        scales: By volume's name, how large it is against the others; of domains that have enough.
+        twins: Volumes that look alike at low resolution.
         fits: Of the volumes of one subject with each other.
         captions: By volume's name, how well it fits the caption of each domain, in [0, 1]; {} where
             no encoder was at hand.
@@ -27,8 +31,10 @@ class Evidence:
 
     index: DatasetIndex
     portraits: Sequence[Portrait]
-    templates: Templates
     lies: Mapping[str, Lie]
+    distances: Mapping[str, Mapping[str, float]]
+    scales: Mapping[str, Scale]
+    twins: Sequence[Twins]
     fits: Sequence[Fit]
     captions: Mapping[str, Mapping[str, float]]
     unread: str = ""

@@ -21,10 +21,11 @@ from i2igalip_cli.errors import GalipError
 from i2igalip_cli.volumes import Volume
 from i2igalip_cli.volumes.grid import straighten
 from i2igalip_cli.volumes.preprocess.descent import RegistrationSettings
-from i2igalip_cli.volumes.preprocess.registration import register
+from i2igalip_cli.volumes.preprocess.registration import Registration, register
 
 # Coarse: whose head it is shows at 4 mm, and every pair of the dataset is registered three times.
 SETTINGS = RegistrationSettings(levels_mm=(8.0, 4.0), followed=1, samples=10_000, steps=40)
+THOROUGH = RegistrationSettings()  # for the few that seem to be mirrored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +49,14 @@ class Fit:
 
     Attributes:
         couple: Which.
-        own: As they are.
+        own: As they are; NaN where nothing can be said.
         mirrored: The second with left and right exchanged.
         other: The stranger in place of the second; NaN without one.
         shift_mm: How far the second had to be moved.
-        fault: Why they couldn't be registered; "" where they could.
+        closer: As they are and mirrored, registered thoroughly; of those that seem to be mirrored.
+        fault: Why they couldn't be compared; "" where they could.
+        failure: Why the second has no place that can be believed: none was found at all, or one too
+            far off, though they agree there; "" where it has, and where it just doesn't fit.
     """
 
     couple: Couple
@@ -60,7 +64,9 @@ class Fit:
     mirrored: float = math.nan
     other: float = math.nan
     shift_mm: float = 0.0
+    closer: tuple[float, float] | None = None
     fault: str = ""
+    failure: str = ""
 
 
 def list_couples(shards: Sequence[Shard]) -> list[Couple]:
@@ -122,23 +128,57 @@ def fit_couple(folder: Path, couple: Couple) -> Fit:
     first, second = (stored_volume(folder, one) for one in (couple.first, couple.second))
     try:
         first = straighten(first)[0]
-        own, shift = _agree(second, first)
-        mirrored, _ = _agree(_mirror(second), first)
+        found = _register(second, first)
+        mirrored = _agree(_register(_mirror(second), first))
     except GalipError as error:
         return Fit(couple=couple, fault=str(error))
+    own = _agree(found)
+    if own == 0:
+        return Fit(couple=couple, failure=found.reason)
     other = math.nan
     if couple.stranger is not None:
         stranger = stored_volume(folder, couple.stranger)
         with contextlib.suppress(GalipError):  # too thin: that is told of its own couple
-            other, _ = _agree(stranger, first)
-    return Fit(couple=couple, own=own, mirrored=mirrored, other=other, shift_mm=shift)
+            other = _agree(_register(stranger, first))
+    middle = first.affine @ [*((np.array(first.shape) - 1) / 2), 1]
+    shift = float(found.transform.shift_mm(middle[None, :3])[0])
+    return Fit(
+        couple=couple,
+        own=own,
+        mirrored=mirrored,
+        other=other,
+        shift_mm=shift,
+        failure=_find_failure(found),
+    )
 
 
-def _agree(moving: Volume, fixed: Volume) -> tuple[float, float]:
-    """Mutual information after registration, and by how many mm the middle was moved for it."""
-    found = register(straighten(moving)[0], fixed, SETTINGS)
-    middle = fixed.affine @ [*((np.array(fixed.shape) - 1) / 2), 1]
-    return max(found.before, found.after), float(found.transform.shift_mm(middle[None, :3])[0])
+def look_closer(folder: Path, fit: Fit) -> Fit:
+    """Register the couple of a fit thoroughly, as it is and mirrored.
+
+    Raises:
+        DatasetError: A shard can't be read.
+    """
+    first, second = (stored_volume(folder, one) for one in (fit.couple.first, fit.couple.second))
+    first = straighten(first)[0]
+    own, mirrored = (_agree(_register(one, first, THOROUGH)) for one in (second, _mirror(second)))
+    return replace(fit, closer=(own, mirrored))
+
+
+def _register(
+    moving: Volume, fixed: Volume, settings: RegistrationSettings = SETTINGS
+) -> Registration:
+    return register(straighten(moving)[0], fixed, settings)
+
+
+def _find_failure(found: Registration) -> str:
+    """Why a place isn't believed although details lock in there, as another person's don't."""
+    locked = found.fall >= SETTINGS.least_fall and found.after > found.before
+    return found.reason if locked else ""
+
+
+def _agree(found: Registration) -> float:
+    """Mutual information after registration; 0 where no motion was found that could be judged."""
+    return max(found.before, found.after)
 
 
 def _mirror(volume: Volume) -> Volume:

@@ -7,19 +7,19 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
-from i2igalip_cli.config import PLANES, CropPolicy
+from i2igalip_cli.config import CropPolicy
+from i2igalip_cli.engine.audit.thumbnails import make_thumbnail
 from i2igalip_cli.engine.dataset import Shard, open_shard
 from i2igalip_cli.engine.quality.orientation import shrink
 from i2igalip_cli.errors import DatasetError
 from i2igalip_cli.volumes import Volume
 from i2igalip_cli.volumes.foreground import find_box
 from i2igalip_cli.volumes.intensity import UNIT
-from i2igalip_cli.volumes.slicing import in_plane_spacing, view_slices
 from i2igalip_cli.volumes.volume import Array
 
 BODY = CropPolicy(margin_mm=0)  # what counts as foreground, however the dataset was cropped
-THUMBNAIL = 96  # pixels of a volume's longest side
 BINS = 50  # of the histogram over [0, 1]
+Cube = npt.NDArray[np.float16]  # as precise as the slices that it is made of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,16 +33,16 @@ class Portrait:
         empty: Share of the box's voxels that are 0.
         air: Share of all voxels that are no foreground.
         histogram: Shares of the foreground's voxels in `BINS` equal parts of [0, 1].
-        thumbnail: Its middle slices, axial, coronal and sagittal, side by side; uint8.
+        thumbnail: Its middle slices, packed (see `thumbnails`).
     """
 
     shard: Shard
-    cube: Array
+    cube: Cube
     size_mm: tuple[float, float, float]
     empty: float
     air: float
     histogram: Array
-    thumbnail: npt.NDArray[np.uint8]
+    thumbnail: bytes
 
     @property
     def name(self) -> str:
@@ -80,12 +80,12 @@ def make_portrait(folder: Path, shard: Shard) -> Portrait:
     counts, _ = np.histogram(bright, BINS, (0, 1))
     return Portrait(
         shard=shard,
-        cube=shrink(volume, BODY),
+        cube=shrink(volume, BODY).astype(np.float16),
         size_mm=_measure(inside.shape, volume),
         empty=float((inside <= 0).mean()),
         air=float((volume.array <= BODY.threshold).mean()),
         histogram=(counts / max(bright.size, 1)).astype(np.float32),
-        thumbnail=_make_thumbnail(volume),
+        thumbnail=make_thumbnail(volume),
     )
 
 
@@ -97,26 +97,3 @@ def _measure(shape: tuple[int, ...], volume: Volume) -> tuple[float, float, floa
         sizes[place] = shape[axis] * volume.spacing_mm[axis]
     right, anterior, superior = sizes
     return right, anterior, superior
-
-
-def _make_thumbnail(volume: Volume) -> npt.NDArray[np.uint8]:
-    """Middle slices of the three planes beside each other, (THUMBNAIL, 3 THUMBNAIL)."""
-    strip = np.zeros((THUMBNAIL, len(PLANES) * THUMBNAIL), np.uint8)
-    longest = max(n * step for n, step in zip(volume.shape, volume.spacing_mm, strict=True))
-    for number, plane in enumerate(PLANES):
-        slices = view_slices(volume.array, volume.affine, plane)
-        spacing = in_plane_spacing(volume.affine, plane)
-        small = _scale(slices[len(slices) // 2], spacing, THUMBNAIL / longest)
-        height, width = small.shape
-        top, left = (THUMBNAIL - height) // 2, number * THUMBNAIL + (THUMBNAIL - width) // 2
-        strip[top : top + height, left : left + width] = np.rint(255 * np.clip(small, 0, 1))
-    return strip
-
-
-def _scale(picture: Array, spacing_mm: tuple[float, float], pixels_per_mm: float) -> Array:
-    """The nearest pixels of a slice (H, W) on a grid of square ones."""
-    places = []
-    for count, step in zip(picture.shape, spacing_mm, strict=True):
-        pixels = min(max(int(count * step * pixels_per_mm), 1), THUMBNAIL)
-        places.append(((np.arange(pixels) + 0.5) / pixels * count).astype(int))
-    return picture[np.ix_(*places)]

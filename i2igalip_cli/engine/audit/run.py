@@ -8,14 +8,20 @@ from pathlib import Path
 from i2igalip_cli.engine.audit.captions import fit_captions
 from i2igalip_cli.engine.audit.checks import CHECKS
 from i2igalip_cli.engine.audit.checks.counts import count_volumes
-from i2igalip_cli.engine.audit.checks.orientation import find_turned
-from i2igalip_cli.engine.audit.checks.persons import find_suspects
-from i2igalip_cli.engine.audit.checks.sizes import find_scaled
+from i2igalip_cli.engine.audit.checks.persons import find_mirrored, find_suspects, find_unfit
 from i2igalip_cli.engine.audit.evidence import Evidence
 from i2igalip_cli.engine.audit.findings import Audit
-from i2igalip_cli.engine.audit.pairs import Fit, fit_couple, list_couples, list_others
+from i2igalip_cli.engine.audit.pairs import (
+    Fit,
+    fit_couple,
+    list_couples,
+    list_others,
+    look_closer,
+)
 from i2igalip_cli.engine.audit.portraits import make_portrait
+from i2igalip_cli.engine.audit.scales import measure_scales
 from i2igalip_cli.engine.audit.templates import Templates
+from i2igalip_cli.engine.audit.twins import compare_noise, list_twins
 from i2igalip_cli.engine.dataset import Shard, read_index
 from i2igalip_cli.engine.side_by_side import Progress, do_each
 
@@ -31,7 +37,7 @@ def gather(
         folder: A prepared dataset.
         encoder: Text-image encoder by name or folder; "" takes BiomedCLIP where it is here.
         jobs: Processes.
-        on_progress: Called with (done, in all) of each of the three looks in turn.
+        on_progress: Called with (done, in all) of each look in turn.
 
     Raises:
         CheckpointError: The encoder isn't here.
@@ -44,29 +50,39 @@ def gather(
         volumes.setdefault(shard.source, shard)  # of the first plane that it has slices in
     first = list(volumes.values())
     portraits = do_each(partial(make_portrait, folder), first, jobs, tell)
+    twins = do_each(partial(compare_noise, folder), list_twins(portraits), jobs, tell)
     captions, unread = fit_captions(folder, first, index.domains, encoder, tell)
     templates = Templates(portraits)
     seen = Evidence(
         index=index,
         portraits=portraits,
-        templates=templates,
         lies=templates.judge_lies(portraits),
+        distances=templates.measure_distances(portraits),
+        scales=measure_scales(portraits),
+        twins=twins,
         fits=(),
         captions=captions,
         unread=unread,
     )
-    # What is turned or of another size fits nobody's, and is no measure for others either.
-    odd = {*find_turned(seen), *find_scaled(seen)}
-    upright = [shard for shard in first if shard.source not in odd]
+    unfit = find_unfit(seen)
+    upright = [shard for shard in first if shard.source not in unfit]
     return replace(seen, fits=_fit_persons(folder, upright, jobs, tell))
 
 
 def _fit_persons(folder: Path, shards: list[Shard], jobs: int, tell: Progress) -> list[Fit]:
-    """Fits of all volumes with their subject's first; of suspicious subjects, among all."""
+    """Fits of all volumes with their subject's first; of suspicious subjects, among all.
+
+    Those that seem to be mirrored are looked at more closely.
+    """
     fit = partial(fit_couple, folder)
     fits = do_each(fit, list_couples(shards), jobs, tell)
     suspects = [one.couple for one in find_suspects(fits)]
-    return fits + do_each(fit, list_others(shards, suspects), jobs, tell)
+    fits += do_each(fit, list_others(shards, suspects), jobs, tell)
+    mirrored = find_mirrored(fits)
+    closer = {
+        one.couple: one for one in do_each(partial(look_closer, folder), mirrored, jobs, tell)
+    }
+    return [closer.get(one.couple, one) for one in fits]
 
 
 def judge(evidence: Evidence) -> Audit:

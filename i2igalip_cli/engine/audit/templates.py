@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from i2igalip_cli.engine.audit.portraits import Portrait
+from i2igalip_cli.engine.audit.portraits import BODY, Cube, Portrait
 from i2igalip_cli.engine.quality.orientation import Lie, judge_lie
 from i2igalip_cli.volumes.volume import Array
 
@@ -27,13 +27,13 @@ class Templates:
 
     def _make(self, portraits: Sequence[Portrait], fold: int) -> dict[str, Array]:
         """Of the subjects outside a fold; none of domains with too few of them."""
-        cubes: dict[str, list[Array]] = {}
+        cubes: dict[str, list[Cube]] = {}
         for one in portraits:
             cubes.setdefault(one.domain, [])
             if self._fold_of[one.shard.subject] != fold:
                 cubes[one.domain].append(one.cube)
         return {
-            name: np.median(of_domain, axis=0)
+            name: _find_median(of_domain)
             for name, of_domain in cubes.items()
             if len(of_domain) >= LEAST_SUBJECTS - 1
         }
@@ -41,11 +41,35 @@ class Templates:
     def judge_lies(self, portraits: Sequence[Portrait]) -> dict[str, Lie]:
         """By name, how volumes lie against the other subjects; of domains that have enough."""
         return {
-            one.name: judge_lie(one.cube, around)
+            one.name: judge_lie(one.cube.astype(np.float32), around)
             for one in portraits
-            if one.domain in (around := self.around(one))
+            if one.domain in (around := self._around(one))
         }
 
-    def around(self, one: Portrait) -> Mapping[str, Array]:
+    def measure_distances(self, portraits: Sequence[Portrait]) -> dict[str, dict[str, float]]:
+        """By name, how far volumes are from the other subjects of each domain.
+
+        Returns:
+            Mean differences inside the body from the domains' medians, in [0, 1]; of those domains
+            that have enough subjects.
+        """
+        return {one.name: _compare(one.cube, self._around(one)) for one in portraits}
+
+    def _around(self, one: Portrait) -> Mapping[str, Array]:
         """Medians of the other subjects by domain, (24, 24, 24) each; of those that have enough."""
         return self._by_fold[self._fold_of[one.shard.subject]]
+
+
+def _find_median(cubes: Sequence[Cube]) -> Array:
+    """The median of cubes, a layer at a time: many in one array would take much memory."""
+    layers = [np.median([cube[i] for cube in cubes], axis=0) for i in range(len(cubes[0]))]
+    return np.stack(layers).astype(np.float32)
+
+
+def _compare(cube: Cube, around: Mapping[str, Array]) -> dict[str, float]:
+    inside = np.min(list(around.values()), axis=0) > BODY.threshold if around else np.False_
+    if not inside.any():
+        return {}
+    return {
+        name: float(np.abs(cube[inside] - median[inside]).mean()) for name, median in around.items()
+    }

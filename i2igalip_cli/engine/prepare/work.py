@@ -89,6 +89,9 @@ class SubjectWork:
         split = self.split_of[raw.subject]
         raw = replace(raw, notes=(*raw.notes, *volume.warnings, *_lost(volume)))
         shards, notes = self.cutter.cut(raw, stepped, split, content_hash(volume))
+        if not shards:
+            least = self.cutter.settings.least_foreground
+            raise DatasetError(f"no slice has foreground, {least:.1%} of its pixels")
         return Outcome(name=raw.name, shards=tuple(shards), notes=tuple(notes)), stepped.volume
 
     def _fingerprint(self, group: Sequence[RawVolume]) -> str:

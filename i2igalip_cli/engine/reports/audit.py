@@ -7,6 +7,7 @@ from i2igalip_cli.engine.audit.checks.intensities import brightness
 from i2igalip_cli.engine.audit.checks.sizes import AXES
 from i2igalip_cli.engine.audit.evidence import Evidence
 from i2igalip_cli.engine.audit.findings import Audit
+from i2igalip_cli.engine.audit.thumbnails import open_thumbnail
 from i2igalip_cli.engine.reports.writing import write_page
 from i2igalip_cli.evaluation.report.page import Block, Cell, Figure, Notice, Section, Table, Text
 from i2igalip_cli.evaluation.report.plots import Distribution, draw_distributions
@@ -127,7 +128,8 @@ def _sheets(audit: Audit, evidence: Evidence) -> Iterator[Block]:
         own = sorted(evidence.of_domain(domain), key=lambda one: one.name not in marked)
         shown = own[:_SHOWN]
         tiles = [
-            Tile(name=one.name, picture=one.thumbnail, marked=one.name in marked) for one in shown
+            Tile(name=one.name, picture=open_thumbnail(one.thumbnail), marked=one.name in marked)
+            for one in shown
         ]
         more = f", {len(shown)} of {len(own)} shown" if len(shown) < len(own) else ""
         yield Figure(

@@ -37,7 +37,7 @@ class Made:
 
     def check(self, split: tuple[float, ...], encoder: str = "", jobs: int = 1) -> Audit:
         settings = PrepareConfig(preset=self.preset, split=split)
-        return check(self.raw, settings, encoder=encoder, jobs=jobs)
+        return check(self.raw, settings, encoder=encoder, jobs=jobs).audit
 
 
 def make(preset: str, raw: Path, subjects: int) -> Made:
@@ -156,12 +156,18 @@ def _both(made: Made, number: int) -> set[str]:
 
 
 @pytest.mark.slow
-def test_domains_that_differ_in_number_and_field_are_told(tmp_path) -> None:
+def test_domains_that_differ_in_number_and_field_and_a_child_are_told(tmp_path) -> None:
     made = make("ixi", tmp_path / "raw", 12)
     clinics.crop_field(made.raw, "T2")
     clinics.thin_out(made.raw, "PD", 4)
+    for contrast in ("T1", "T2"):
+        clinics.wrong_spacing(made.scan(10, contrast), 0.65)
     audit = made.check((7, 2, 3), jobs=2)
+    assert audit.lines("fault") == []
     assert audit.verdict == "doubtful"
     warnings = " ".join(audit.lines("warning"))
     assert "volumes of PD for training, 7 of T1" in warnings
     assert "field of view: T2 shows" in warnings
+    assert f"subject {made.subjects[10][:6]} is 0.6" in warnings, "0.65 was planted"
+    (persons,) = (one for one in audit.checks if one.name == "persons")
+    assert persons.judged == 12 + 4, "the child, too"

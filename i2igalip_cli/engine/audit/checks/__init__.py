@@ -2,11 +2,8 @@
 
 from collections.abc import Callable
 
-from i2igalip_cli.engine.audit.checks.contrast import (
-    check_captions,
-    check_header,
-    check_likeness,
-)
+from i2igalip_cli.engine.audit.checks.captions import check_captions
+from i2igalip_cli.engine.audit.checks.contrast import check_header, check_likeness
 from i2igalip_cli.engine.audit.checks.copies import check_copies
 from i2igalip_cli.engine.audit.checks.counts import check_counts
 from i2igalip_cli.engine.audit.checks.files import check_files, check_headers

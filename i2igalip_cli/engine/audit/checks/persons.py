@@ -6,17 +6,21 @@ itself.
 """
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
 
+from i2igalip_cli.engine.audit.checks.orientation import find_turned
+from i2igalip_cli.engine.audit.checks.sizes import find_scaled
 from i2igalip_cli.engine.audit.evidence import Evidence
 from i2igalip_cli.engine.audit.findings import Checked, Finding
 from i2igalip_cli.engine.audit.pairs import Fit
 
-MIRRORED = 1.03  # times the mutual information as it lies: its mirror image fits better
+# Times the mutual information as it lies: its mirror image fits better. So it must be at first
+# sight, and again where both are registered thoroughly.
+MIRRORED = 1.03
 LEAST_NATS = 0.1  # of mutual information: with less, two volumes tell nothing of each other
 TELLING = 1.1  # own over strangers', in the middle of a dataset: below, persons can't be told apart
 LEAST_FITS = 3  # of two domains, for a middle that one wrong volume doesn't rule
@@ -68,29 +72,30 @@ class Persons:
         usual = self.usual.get(_domains(fit))
         enough = -math.inf if usual is None else math.sqrt(usual) * self.strangers(fit)
         better = fit.mirrored > max(MIRRORED * fit.own, LEAST_NATS)
-        if better and not fit.mirrored < enough:
+        own, mirrored = fit.closer or (fit.own, fit.mirrored)
+        if better and mirrored > MIRRORED * own and not fit.mirrored < enough:
             return "mirrored"
         return "stranger" if max(fit.own, fit.mirrored) < enough else ""
 
 
 def check_persons(evidence: Evidence) -> Checked:
     """Find another person's volume, a mirrored one, and one that isn't where its grid says."""
-    able = [fit for fit in evidence.fits if not fit.fault]
+    able = _find_able(evidence.fits)
     persons = Persons(able)
     unclear = sorted({_domains(fit) for fit in able} - persons.usual.keys())
     findings = [*_blame(able, persons), *_find_misplaced(able, persons)]
-    findings += [
-        Finding(severity="warning", text=f"can't be compared: {fit.fault}", volumes=_names(fit))
-        for fit in evidence.fits
-        if fit.fault
-    ]
+    findings += _find_failures(evidence.fits, persons)
     return Checked(
         name="persons",
         looks_for="a volume of another person, a mirrored one, a failed registration",
         judged=len(able),
-        unjudged=_say_unclear(unclear),
+        unjudged="; ".join(filter(None, (_say_unclear(unclear), _say_unfit(evidence)))),
         findings=tuple(findings),
     )
+
+
+def _find_able(fits: Sequence[Fit]) -> list[Fit]:
+    return [fit for fit in fits if not math.isnan(fit.own)]
 
 
 def _say_unclear(pairs: Sequence[tuple[str, str]]) -> str:
@@ -98,11 +103,37 @@ def _say_unclear(pairs: Sequence[tuple[str, str]]) -> str:
     return f"whether {named} show one person: too few subjects, or no difference" if pairs else ""
 
 
+def _say_unfit(evidence: Evidence) -> str:
+    visits = Counter((one.shard.subject, one.shard.session) for one in evidence.portraits)
+    unfit = find_unfit(evidence)
+    left_out = [
+        one.name
+        for one in evidence.portraits
+        if one.name in unfit and visits[one.shard.subject, one.shard.session] > 1
+    ]
+    if not left_out:
+        return ""
+    shown = ", ".join(left_out[:4]) + ", ..." * (len(left_out) > 4)
+    return f"{len(left_out)} turned or of another size, so not registered: {shown}"
+
+
+def find_unfit(evidence: Evidence) -> set[str]:
+    """Names of volumes that fit nobody's, and are no measure for others: turned or scaled ones."""
+    return {*find_turned(evidence), *find_scaled(evidence)}
+
+
 def find_suspects(fits: Sequence[Fit]) -> list[Fit]:
     """Fits that don't look like one person's, the same way round."""
-    able = [fit for fit in fits if not fit.fault]
+    able = _find_able(fits)
     persons = Persons(able)
     return [fit for fit in able if persons.suspect(fit)]
+
+
+def find_mirrored(fits: Sequence[Fit]) -> list[Fit]:
+    """Fits whose second volume seems to be mirrored."""
+    able = _find_able(fits)
+    persons = Persons(able)
+    return [fit for fit in able if persons.suspect(fit) == "mirrored"]
 
 
 def _blame(fits: Sequence[Fit], persons: Persons) -> Iterator[Finding]:
@@ -127,9 +158,10 @@ def _accuse(fit: Fit, names: tuple[str, ...], persons: Persons) -> Finding:
     others = " and ".join(name for name in _names(fit) if name not in names)
     against = f" against {others}" if others else ", one against the other"
     if persons.suspect(fit) == "mirrored":
+        own, mirrored = fit.closer or (fit.own, fit.mirrored)
         text = (
-            f"left and right are exchanged{against}: mutual information {fit.own:.3f} as it lies, "
-            f"{fit.mirrored:.3f} mirrored"
+            f"left and right are exchanged{against}: mutual information {own:.3f} as it lies, "
+            f"{mirrored:.3f} mirrored"
         )
         return Finding(
             severity="fault",
@@ -137,9 +169,9 @@ def _accuse(fit: Fit, names: tuple[str, ...], persons: Persons) -> Finding:
             volumes=names,
             advice="compare them with their originals, and mend the affine or the array",
         )
-    own, usual = fit.own / persons.strangers(fit), persons.usual[_domains(fit)]
+    ratio, usual = fit.own / persons.strangers(fit), persons.usual[_domains(fit)]
     text = (
-        f"another person, or too bad to tell{against}: mutual information {own:.2f} times that "
+        f"another person, or too bad to tell{against}: mutual information {ratio:.2f} times that "
         f"with strangers, {usual:.2f} times is usual"
     )
     return Finding(
@@ -160,6 +192,20 @@ def _find_misplaced(fits: Sequence[Fit], persons: Persons) -> Iterator[Finding]:
                 text=f"on one grid, as if registered, but {fit.shift_mm:.0f} mm apart",
                 volumes=_names(fit),
                 advice="prepare with --register",
+            )
+
+
+def _find_failures(fits: Sequence[Fit], persons: Persons) -> Iterator[Finding]:
+    for fit in fits:
+        if fit.fault:
+            text = f"can't be compared: {fit.fault}"
+            yield Finding(severity="warning", text=text, volumes=_names(fit))
+        elif fit.failure and not persons.suspect(fit):
+            yield Finding(
+                severity="warning",
+                text=f"registration failed: {fit.failure}",
+                volumes=_names(fit),
+                advice="look where their headers place them",
             )
 
 

@@ -1,17 +1,17 @@
 """Are the bodies as large as they should be, and do the domains show the same part of them?"""
 
+import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from i2igalip_cli.engine.audit.checks.grouping import tell_together
 from i2igalip_cli.engine.audit.evidence import Evidence
 from i2igalip_cli.engine.audit.findings import Checked, Finding
 from i2igalip_cli.engine.audit.portraits import Portrait
 
 AXES = ("from left to right", "from back to front", "from bottom to top")
-SCALED = 1.4  # times the others' size along all axes: adults differ by less than 1.2
-EVENLY = 1.25  # largest over smallest of the three ratios, where the voxels' size is wrong
 PARTIAL = 1.4  # times the others' extent along one axis
 SHIFTED = 1.2  # between the middles of two domains
 PLAUSIBLE_MM = (30.0, 700.0)  # from an infant's head to a body
@@ -19,15 +19,17 @@ PLAUSIBLE_MM = (30.0, 700.0)  # from an infant's head to a body
 
 def check_sizes(evidence: Evidence) -> Checked:
     """Find wrong voxel sizes, cut fields of view, and domains that show different parts."""
-    findings = [*_find_implausible(evidence.portraits)]
-    for domain in evidence.many:
-        own = evidence.of_domain(domain)
-        findings += _find_odd(own, np.median([one.size_mm for one in own], axis=0).tolist())
-    findings += _find_shifts(evidence)
+    findings = [
+        *_find_implausible(evidence),
+        *_find_wrong(evidence),
+        *_find_children(evidence),
+        *_find_cut(evidence),
+        *_find_shifts(evidence),
+    ]
     return Checked(
         name="field of view",
         looks_for="wrong voxel sizes, cut volumes, domains that show different parts of the body",
-        judged=sum(len(evidence.of_domain(name)) for name in evidence.many),
+        judged=len(evidence.scales),
         unjudged=evidence.too_few,
         findings=tuple(findings),
     )
@@ -35,18 +37,18 @@ def check_sizes(evidence: Evidence) -> Checked:
 
 def find_scaled(evidence: Evidence) -> set[str]:
     """Names of the volumes whose voxels' size must be wrong."""
-    return {
-        name
-        for one in check_sizes(evidence).findings
-        if one.severity == "fault"
-        for name in one.volumes
-    }
+    wrong = {name for name, scale in evidence.scales.items() if scale.wrong}
+    return wrong | {one.name for one in evidence.portraits if _is_implausible(one)}
 
 
-def _find_implausible(portraits: Sequence[Portrait]) -> Iterator[Finding]:
+def _is_implausible(one: Portrait) -> bool:
     low, high = PLAUSIBLE_MM
-    for one in portraits:
-        if max(one.size_mm) < low or min(one.size_mm) > high:
+    return max(one.size_mm) < low or min(one.size_mm) > high
+
+
+def _find_implausible(evidence: Evidence) -> Iterator[Finding]:
+    for one in evidence.portraits:
+        if _is_implausible(one):
             yield Finding(
                 severity="fault",
                 text=f"the body is {_sizes(one.size_mm)} mm: its voxels' size is wrong",
@@ -55,36 +57,83 @@ def _find_implausible(portraits: Sequence[Portrait]) -> Iterator[Finding]:
             )
 
 
-def _find_odd(portraits: Sequence[Portrait], middle: Sequence[float]) -> Iterator[Finding]:
-    """Volumes unlike the others of their domain, in size or along one axis."""
-    for one in portraits:
-        ratios = np.divide(one.size_mm, middle)
-        if _is_scaled(ratios):
-            size = float(np.prod(ratios) ** (1 / 3))
-            yield Finding(
-                severity="fault",
-                text=f"everything is {size:.2g} times as large as in the others of {one.domain} "
-                f"({_sizes(one.size_mm)} mm, they {_sizes(middle)})",
-                volumes=(one.name,),
-                advice="its header's voxel size is wrong, or it is a child among adults",
-            )
+def _find_wrong(evidence: Evidence) -> Iterator[Finding]:
+    """Volumes that are scaled unlike the others of their domain and of their subject."""
+    for one in evidence.portraits:
+        scale = evidence.scales.get(one.name)
+        if scale is None or not scale.wrong or _is_implausible(one):
             continue
-        for axis, ratio in zip(AXES, ratios, strict=True):
-            if max(ratio, 1 / ratio) > PARTIAL:
-                place = AXES.index(axis)
-                yield Finding(
-                    severity="warning",
-                    text=f"{one.size_mm[place]:.0f} mm {axis}, the others of {one.domain} "
-                    f"{middle[place]:.0f}: a cut volume, or another part of the body",
-                    volumes=(one.name,),
-                    advice="look at it",
-                )
+        kin = (
+            "" if math.isnan(scale.kin) else f", its subject's other volumes {scale.kin:.2g} times"
+        )
+        yield Finding(
+            severity="fault",
+            text=f"everything is {scale.factor:.2g} times as large as in the others of "
+            f"{one.domain} ({_sizes(one.size_mm)} mm, they {_sizes(scale.usual_mm)}){kin}",
+            volumes=(one.name,),
+            advice="mend its header's voxel size"
+            if kin
+            else "its header's voxel size is wrong, or it is a child among adults",
+        )
 
 
-def _is_scaled(ratios: npt.NDArray[np.float64]) -> bool:
-    """Whether all three axes are too long or too short by the same factor."""
-    size = float(np.prod(ratios) ** (1 / 3))
-    return max(size, 1 / size) > SCALED and float(ratios.max() / ratios.min()) < EVENLY
+def _find_children(evidence: Evidence) -> list[Finding]:
+    """Subjects who are larger or smaller than the others in all their volumes alike."""
+    alike: dict[str, list[Portrait]] = defaultdict(list)
+    for one in evidence.portraits:
+        scale = evidence.scales.get(one.name)
+        if scale and scale.scaled and not scale.wrong and not _is_implausible(one):
+            alike[one.shard.subject].append(one)
+    findings = []
+    for subject, own in alike.items():
+        factor = np.median([evidence.scales[one.name].factor for one in own])
+        findings.append(
+            Finding(
+                severity="warning",
+                text=f"subject {subject} is {factor:.2g} times as large as the others, in its "
+                "volumes alike",
+                volumes=tuple(one.name for one in own),
+                advice="a child among adults, or voxel sizes that are wrong in all its headers",
+            )
+        )
+    subjects = {one.shard.subject for one in evidence.portraits}
+    text = "subjects are larger or smaller than the rest, each in its volumes alike"
+    return tell_together(findings, len(subjects), text)
+
+
+def _find_cut(evidence: Evidence) -> Iterator[Finding]:
+    """Volumes that are longer or shorter than the others of their domain along one axis."""
+    for domain in evidence.many:
+        own = evidence.of_domain(domain)
+        for place in range(len(AXES)):
+            yield from _find_cut_along(place, own, evidence)
+
+
+def _find_cut_along(place: int, portraits: Sequence[Portrait], evidence: Evidence) -> list[Finding]:
+    domain, axis = portraits[0].domain, AXES[place]
+    usual = evidence.scales[portraits[0].name].usual_mm[place]
+    cut = [
+        one
+        for one in portraits
+        if not (scale := evidence.scales[one.name]).scaled
+        and max(scale.ratios[place], 1 / scale.ratios[place]) > PARTIAL
+    ]
+    findings = [
+        Finding(
+            severity="warning",
+            text=f"{one.size_mm[place]:.0f} mm {axis}, the others of {domain} {usual:.0f}: a cut "
+            "volume, or another part of the body",
+            volumes=(one.name,),
+            advice="look at it",
+        )
+        for one in cut
+    ]
+    extents = [one.size_mm[place] for one in cut] or [0.0]
+    text = (
+        f"volumes of {domain} show {min(extents):.0f} to {max(extents):.0f} mm {axis}, the rest "
+        f"{usual:.0f}: cut, or with more of the body, such as the neck"
+    )
+    return tell_together(findings, len(portraits), text)
 
 
 def _sizes(sizes_mm: Sequence[float]) -> str:
@@ -108,5 +157,5 @@ def _find_shifts(evidence: Evidence) -> Iterator[Finding]:
                 severity="warning",
                 text=f"{small} shows {less:.0f} mm {axis}, {large} {more:.0f}: unpaired training "
                 "learns to cut or to invent the rest",
-                advice="crop both to the same part, or prepare with --register",
+                advice="crop both to the same part of the body",
             )

@@ -1,0 +1,153 @@
+"""Who is who: couples, strangers, mirror images, on fits made by hand."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from made_evidence import but, cohort, evidence, fits, shard, volumes
+
+from i2igalip_cli.engine.audit.checks.persons import (
+    check_persons,
+    find_mirrored,
+    find_suspects,
+)
+from i2igalip_cli.engine.audit.pairs import Couple, Fit, list_couples, list_others
+
+
+def test_couples_are_of_one_visit_and_strangers_of_another_subject() -> None:
+    shards = [
+        shard("a", "T1"),
+        shard("a", "T2"),
+        shard("a", "T1", session="ses-2", file="x"),
+        shard("b", "T1"),
+        shard("b", "T2"),
+    ]
+    first, second = list_couples(shards)
+    assert (first.first, first.second, first.stranger) == (shards[0], shards[1], shards[4])
+    assert (second.second, second.stranger) == (shards[4], shards[1])
+    (alone,) = list_couples(shards[:2])
+    assert alone.stranger is None
+
+
+def test_of_a_suspicious_visit_all_couples_are_looked_at() -> None:
+    shards = [shard(name, domain) for name in "ab" for domain in ("T1", "T2", "PD")]
+    couples = list_couples(shards)
+    assert [(c.first.domain, c.second.domain) for c in couples[:2]] == [("PD", "T1"), ("PD", "T2")]
+    (more,) = list_others(shards, [couples[0]])
+    assert (more.first, more.second) == (shards[0], shards[1])
+    assert list_others(shards, []) == []
+
+
+def test_a_stranger_and_a_mirrored_volume_are_told_apart() -> None:
+    portraits = cohort()
+    wrong = {"b": {"own": 0.5, "mirrored": 0.5}, "c": {"own": 0.55, "mirrored": 0.7}}
+    checked = check_persons(evidence(portraits, fits=fits(portraits, **wrong)))
+    stranger, mirrored = checked.findings
+    assert stranger.volumes == ("b_T1.nii", "b_T2.nii")
+    assert "another person" in stranger.text
+    assert mirrored.volumes == ("c_T1.nii", "c_T2.nii")
+    assert "left and right are exchanged" in mirrored.text
+
+
+def test_of_three_volumes_the_one_that_fits_neither_is_blamed() -> None:
+    portraits = cohort(domains=("T1", "T2", "PD"))
+    shards = [one.shard for one in portraits]
+    wrong = {"own": 0.5, "mirrored": 0.5}
+    known = [
+        replace(fit, **wrong)
+        if (fit.couple.first.subject, fit.couple.second.domain) == ("b", "T2")
+        else fit
+        for fit in fits(portraits)
+    ]
+    more = list_others(shards, [fit.couple for fit in find_suspects(known)])
+    assert [(c.first.domain, c.second.domain) for c in more] == [("T1", "T2")]
+    other = Fit(couple=more[0], own=0.5, mirrored=0.5, other=0.5)
+    first, *_ = check_persons(evidence(portraits, fits=[*known, other])).findings
+    assert first.volumes == ("b_T2.nii",)
+    assert first.text.startswith("another person, or too bad to tell against b_PD.nii")
+
+
+def test_where_persons_cannot_be_told_apart_nobody_is_accused() -> None:
+    portraits = cohort()
+    alike = [replace(fit, own=0.52) for fit in fits(portraits)]
+    checked = check_persons(evidence(portraits, fits=[replace(f, mirrored=0.5) for f in alike]))
+    assert checked.findings == ()
+    assert "T1 and T2 show one person" in checked.unjudged
+    few = cohort("ab")
+    checked = check_persons(evidence(few, fits=fits(few, a={"own": 0.4, "mirrored": 0.4})))
+    assert (checked.findings, bool(checked.unjudged)) == ((), True)
+
+
+def test_a_couple_that_cannot_be_registered_is_a_warning() -> None:
+    portraits = cohort()
+    couple = Couple(first=portraits[0].shard, second=portraits[1].shard)
+    (finding,) = check_persons(
+        evidence(portraits, fits=[Fit(couple=couple, fault="thin")])
+    ).findings
+    assert (finding.severity, finding.text) == ("warning", "can't be compared: thin")
+    assert math.isnan(Fit(couple=couple).own)
+
+
+@pytest.mark.parametrize(("grids", "found"), [("gg", True), ("gh", False), (("", ""), False)])
+def test_one_grid_must_mean_one_place(grids, found) -> None:
+    portraits = cohort()
+    portraits = [
+        replace(o, shard=replace(o.shard, grid=grids[o.domain == "T2"])) for o in portraits
+    ]
+    checked = check_persons(evidence(portraits, fits=fits(portraits, d={"shift_mm": 9.0})))
+    assert volumes(checked) == [("d_T1.nii", "d_T2.nii")] * found
+
+
+def test_a_registration_that_found_no_place_accuses_nobody() -> None:
+    portraits = cohort()
+    known = [
+        Fit(couple=fit.couple, failure="no overlap") if fit.couple.first.subject == "b" else fit
+        for fit in fits(portraits)
+    ]
+    assert find_suspects(known) == []
+    checked = check_persons(evidence(portraits, fits=known))
+    (finding,) = checked.findings
+    assert (finding.severity, finding.text) == ("warning", "registration failed: no overlap")
+    assert (finding.volumes, checked.judged) == (("b_T1.nii", "b_T2.nii"), 7)
+
+
+def test_a_place_too_far_off_is_told_of_those_who_fit_there_alone() -> None:
+    portraits = cohort()
+    far = {"failure": "it shifts by 130 mm"}
+    wrong = {"b": far, "c": {"own": 0.5, "mirrored": 0.5, **far}}
+    checked = check_persons(evidence(portraits, fits=fits(portraits, **wrong)))
+    stranger, failed = checked.findings
+    assert (stranger.severity, stranger.volumes) == ("fault", ("c_T1.nii", "c_T2.nii"))
+    assert "another person" in stranger.text
+    assert (failed.severity, failed.volumes) == ("warning", ("b_T1.nii", "b_T2.nii"))
+    assert failed.text == "registration failed: it shifts by 130 mm"
+
+
+@pytest.mark.parametrize(
+    ("closer", "words"),
+    [
+        ((0.55, 0.70), ["left and right are exchanged"]),
+        ((0.70, 0.55), []),
+        ((0.70, 0.71), []),
+        (None, ["left and right are exchanged"]),
+    ],
+)
+def test_who_seems_mirrored_is_judged_by_the_thorough_registration(closer, words) -> None:
+    portraits = cohort()
+    seen = fits(portraits, c={"own": 0.66, "mirrored": 0.7})
+    (suspect,) = find_mirrored(seen)
+    seen = [replace(fit, closer=closer) if fit is suspect else fit for fit in seen]
+    findings = check_persons(evidence(portraits, fits=seen)).findings
+    assert len(findings) == len(words)
+    assert all(word in one.text for word, one in zip(words, findings, strict=True))
+    if closer and words:
+        assert "0.550 as it lies, 0.700 mirrored" in findings[0].text
+
+
+def test_volumes_left_out_of_registration_are_named() -> None:
+    portraits = but(cohort(), "c_T1.nii", size_mm=(75, 90, 70))
+    known = [fit for fit in fits(portraits) if fit.couple.first.subject != "c"]
+    checked = check_persons(evidence(portraits, fits=known))
+    assert checked.unjudged == "1 turned or of another size, so not registered: c_T1.nii"
+    alone = [one for one in portraits if one.name != "c_T2.nii"]
+    assert not check_persons(evidence(alone, fits=known)).unjudged, "nothing to be registered onto"
