@@ -20,9 +20,7 @@ SINGLE, MULTI = "galip-S", "galip-M"
 ABLATED = ("adversarial", "cls", "cycle", "clip", "identity")  # in table 5's order
 OTHER_ENCODER = "ViT-B-16:laion2b_s34b_b88k"
 PLAN = "comparison.json"  # in a run's folder
-# The kernel counts what the starting process holds towards the peak of the started one: the server
-# of forks holds next to nothing, this process a lot.
-START = "forkserver"
+START = "spawn"  # not forked: torch's threads and locks would come along
 Direction = tuple[str, str]
 NAMES = (SINGLE, MULTI, *(name for name in CONFIGS if name != DEFAULT_METHOD))
 

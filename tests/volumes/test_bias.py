@@ -9,6 +9,7 @@ import SimpleITK as sitk  # noqa: N813
 
 from i2igalip_cli.errors import VolumeError
 from i2igalip_cli.volumes import Volume
+from i2igalip_cli.volumes.preprocess import bias
 from i2igalip_cli.volumes.preprocess.bias import correct_bias
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -96,6 +97,19 @@ def test_few_slices_are_corrected_as_well(shape, spacing) -> None:
     assert found.shape == shape
     tissue = mask & (truth > 125)
     assert variation((field / found)[tissue]) < variation(field[tissue]) / 2
+
+
+def test_a_core_in_a_corner_has_no_say(monkeypatch) -> None:
+    truth, field, mask = phantom()
+    volume = made(truth * field)
+    monkeypatch.setattr(bias, "_find_core", lambda *_: np.zeros(SHAPE, bool))
+    _, first = correct_bias(volume, mask)
+    for share, told in ((0.03, False), (0.3, True)):
+        corner = mask & (np.cumsum(mask).reshape(SHAPE) <= share * mask.sum())
+        monkeypatch.setattr(bias, "_find_core", lambda *_, corner=corner: corner)
+        _, found = correct_bias(volume, mask)
+        assert corner.sum() > bias.MINIMUM_VOXELS
+        assert np.array_equal(found, first) != told
 
 
 def test_the_number_of_threads_changes_no_bit() -> None:

@@ -26,6 +26,7 @@ COARSE_MM = 4.0  # a receive field is smoother than this, and the tissues can st
 EVERYTHING = ((20, 20, 20), 1)
 CORE = ((30,), 3)
 CONVERGED = 1e-7  # coefficient of variation between two fields
+LEAST_CORE = 0.05  # share of all tissue: less tells nothing of the field elsewhere
 CORE_MM = 4.0  # what lies deeper than this in a tissue has no other one mixed in
 MINIMUM_VOXELS = 100  # of the coarse grid: fewer make no histogram
 
@@ -62,8 +63,10 @@ def correct_bias(volume: Volume, mask: Mask) -> tuple[Volume, Array]:
     if np.ptp(coarse.array[within]) == 0:
         raise VolumeError(f"the tissue is constant ({coarse.array[within][0]:g}): it has no field")
     first = _spread(_fit_field(coarse, within, *EVERYTHING), coarse, volume)
-    core, within = _coarsen(volume, _find_core(volume, volume.array / first, tissue))
-    enough = np.count_nonzero(within) >= MINIMUM_VOXELS  # thin slabs have no core
+    deep = _find_core(volume, volume.array / first, tissue)
+    core, within = _coarsen(volume, deep)
+    # Thin slabs have no core, and where tissues hardly differ, as in PD, it is a corner of them.
+    enough = np.count_nonzero(within) >= MINIMUM_VOXELS and deep.sum() >= LEAST_CORE * tissue.sum()
     field = _spread(_fit_field(core, within, *CORE), core, volume) if enough else first
     corrected: Array = volume.array / field
     level = np.float32(_mean(corrected, mask) / _mean(volume.array, mask))
