@@ -15,6 +15,11 @@ def first_line(error: BaseException) -> str:
     return one_line((str(error).splitlines() or [""])[0]) or type(error).__name__
 
 
+def os_reason(error: OSError) -> str:
+    """What the system says of a call that failed; the library's words where it has none of them."""
+    return error.strerror or first_line(error)
+
+
 class VolumeError(GalipError):
     """A volume that can't be read, written, or used as it is."""
 

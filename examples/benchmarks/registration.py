@@ -54,7 +54,7 @@ class Case:
     half_voxel_mm: float
     before: float
     after: float
-    fall: float
+    lock: float
     kept: bool
     reason: str
     seconds: float
@@ -134,7 +134,7 @@ def run_case(number: int, heads: Heads, stranger: bool = False) -> Case:
         half_voxel_mm=min(fixed.spacing_mm) / 2,
         before=found.before,
         after=found.after,
-        fall=found.fall,
+        lock=found.lock,
         kept=found.kept,
         reason=found.reason,
         seconds=seconds,
@@ -148,7 +148,7 @@ def describe(case: Case) -> str:
         f"{'another subject, ' if case.stranger else ''}{case.moving} onto {case.fixed}: "
         f"moved {case.true_mm:.1f} mm, {case.true_degrees:.1f} degrees; "
         f"off by {case.error_mm:.2f} mm, {case.error_degrees:.2f} degrees; "
-        f"{case.before:.3f} to {case.after:.3f} nats, falls {case.fall:.0%}; {outcome}; "
+        f"{case.before:.3f} to {case.after:.3f} nats, locks in by {case.lock:.0%}; {outcome}; "
         f"{case.seconds:.1f} s"
     )
 

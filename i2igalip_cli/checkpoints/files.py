@@ -26,7 +26,7 @@ from i2igalip_cli.checkpoints.checkpoint import (
 from i2igalip_cli.checkpoints.reference import TrainingReference
 from i2igalip_cli.config import CropPolicy, IntensityPolicy, from_dict, make_train_config
 from i2igalip_cli.domains import Domain
-from i2igalip_cli.errors import CheckpointError, ConfigError
+from i2igalip_cli.errors import CheckpointError, ConfigError, os_reason
 
 FORMAT = 3
 _KEY = "i2igalip"
@@ -65,7 +65,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path, *, half: bool = Fa
     try:
         write_whole(path, content)
     except OSError as error:
-        raise CheckpointError(f"can't write {path}: {error.strerror}") from error
+        raise CheckpointError(f"can't write {path}: {os_reason(error)}") from error
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -96,7 +96,7 @@ def save_reference(reference: TrainingReference, path: Path) -> None:
     try:
         write_whole(path, save(arrays, metadata={_KEY: json.dumps(record)}))
     except OSError as error:
-        raise CheckpointError(f"can't write {path}: {error.strerror}") from error
+        raise CheckpointError(f"can't write {path}: {os_reason(error)}") from error
 
 
 def load_reference(path: Path) -> TrainingReference:

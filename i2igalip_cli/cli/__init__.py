@@ -20,7 +20,7 @@ from i2igalip_cli.cli.prepare import prepare
 from i2igalip_cli.cli.train import train
 from i2igalip_cli.cli.translate import translate
 from i2igalip_cli.cli.weights import download_weights
-from i2igalip_cli.errors import GalipError, StoppedError, first_line
+from i2igalip_cli.errors import GalipError, StoppedError, first_line, os_reason
 
 app = typer.Typer(
     name="i2igalip",
@@ -54,7 +54,9 @@ def main() -> None:
     except GalipError as error:
         _end(str(error), error.exit_code if isinstance(error, StoppedError) else 1)
     except OSError as error:  # of stdout: what volumes and checkpoints meet is a GalipError
-        _end(f"can't write what this came to: {error.strerror}; outputs that it made are whole", 1)
+        _end(
+            f"can't write what this came to: {os_reason(error)}; outputs that it made are whole", 1
+        )
     except Exception as error:
         if os.environ.get("I2IGALIP_TRACEBACK"):
             raise

@@ -12,6 +12,7 @@ from i2igalip_cli.cli.console import (
     print_json,
     print_table,
     progress,
+    say,
     warn,
 )
 
@@ -221,17 +222,21 @@ def prepare(
         return
     if out is None:
         raise typer.BadParameter("a folder, --dry-run or --check", param_hint="--out")
-    with progress("preparing") as advance:
-        made = run(
-            raw,
-            out,
-            settings,
-            split_file=split_file,
-            skip_faulty=skip_faulty,
-            encoder=encoder,
-            jobs=jobs,
-            on_progress=advance,
-        )
+    try:
+        with progress("preparing") as advance:
+            made = run(
+                raw,
+                out,
+                settings,
+                split_file=split_file,
+                skip_faulty=skip_faulty,
+                encoder=encoder,
+                jobs=jobs,
+                on_progress=advance,
+            )
+    except KeyboardInterrupt:
+        say("Stopped; the same command goes on with what is left.")
+        raise
     warn(made.warnings)
     _show_report(made, out, as_json)
     end_with(made.audit)

@@ -158,8 +158,9 @@ class PrepareConfig:
         intensity: By domain: another window or percentile.
         least_foreground: Share of a slice's pixels that must be foreground: slices with less, up
             to the first and after the last with as much, are left out; 0 keeps all.
-        split: Subjects for train, val and test: numbers of subjects when all are whole and one is
-            above 1, else shares of all of them; () is the preset's, or 0.7, 0.1 and 0.2.
+        split: Subjects for train, val and test: numbers of subjects when all are whole and make
+            more than 1, else shares of all of them, which make 1; () is the preset's, or 0.7, 0.1
+            and 0.2.
         seed: Of the split.
     """
 
@@ -205,6 +206,11 @@ class PrepareConfig:
                         and sum(self.split) > 0
                     ),
                     f"split = {list(self.split)}: three numbers from 0, for train, val and test",
+                ),
+                (
+                    any(not float(part).is_integer() for part in self.split)
+                    and not math.isclose(sum(self.split), 1, abs_tol=1e-3),
+                    f"split = {list(self.split)}: shares that make {sum(self.split):g}, not 1",
                 ),
             ],
         )

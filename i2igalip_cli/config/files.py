@@ -90,7 +90,8 @@ def from_dict(kind: type[_Config], values: Mapping[str, Any]) -> _Config:
     Raises:
         ConfigError: An unknown setting or a value out of range.
     """
-    hints = get_type_hints(kind)
+    known = {one.name for one in dataclasses.fields(kind)}  # type: ignore[arg-type]  # a dataclass
+    hints = {name: hint for name, hint in get_type_hints(kind).items() if name in known}
     unknown = sorted(set(values) - set(hints))
     if unknown:
         raise ConfigError(

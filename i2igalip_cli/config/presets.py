@@ -33,7 +33,7 @@ class Preset:
     @property
     def counts_subjects(self) -> bool:
         """Whether `split` holds numbers of subjects rather than shares."""
-        return max(self.split) > 1 and all(float(part).is_integer() for part in self.split)
+        return sum(self.split) > 1 and all(float(part).is_integer() for part in self.split)
 
 
 GENERAL = Preset(

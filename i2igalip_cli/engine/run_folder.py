@@ -23,7 +23,7 @@ from i2igalip_cli.checkpoints import (
     load_reference,
     save_reference,
 )
-from i2igalip_cli.errors import CheckpointError, ConfigError, first_line
+from i2igalip_cli.errors import CheckpointError, ConfigError, first_line, os_reason
 from i2igalip_cli.evaluation.pictures import save_picture
 
 # Settings that a resumed run may have changed: they are how it runs, not what it learns.
@@ -48,7 +48,7 @@ class RunFolder:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise CheckpointError(f"can't write {path}: {error.strerror}") from error
+            raise CheckpointError(f"can't write {path}: {os_reason(error)}") from error
 
     @property
     def checkpoint(self) -> Path:
@@ -72,7 +72,7 @@ class RunFolder:
         try:
             path.write_text(json.dumps(described, indent=1), encoding="utf-8")
         except OSError as error:
-            raise CheckpointError(f"can't write {path}: {error.strerror}") from error
+            raise CheckpointError(f"can't write {path}: {os_reason(error)}") from error
 
     def compare(self, described: Mapping[str, Any]) -> None:
         """Refuse a run other than the one that the folder holds.
@@ -167,7 +167,7 @@ class RunFolder:
                 temporary.write_text(kept, encoding="utf-8")
                 temporary.replace(log)
         except OSError as error:
-            raise CheckpointError(f"can't write {log}: {error.strerror}") from error
+            raise CheckpointError(f"can't write {log}: {os_reason(error)}") from error
         self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=step + 1)
 
     def log(self, step: int, kind: str, values: Mapping[str, float]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from i2igalip_cli.errors import GalipError
+from i2igalip_cli.errors import GalipError, os_reason
 from i2igalip_cli.volumes.intensity import IntensityWindow
 from i2igalip_cli.volumes.slicing import in_plane_spacing, view_slices
 from i2igalip_cli.volumes.volume import Array, Volume
@@ -91,4 +91,4 @@ def save_picture(picture: Image.Image, path: Path) -> None:
     try:
         picture.save(path, format="PNG")
     except OSError as error:
-        raise GalipError(f"can't write {path}: {error.strerror or error}") from error
+        raise GalipError(f"can't write {path}: {os_reason(error)}") from error

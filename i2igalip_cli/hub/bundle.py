@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from i2igalip_cli.errors import CheckpointError
+from i2igalip_cli.errors import CheckpointError, os_reason
 from i2igalip_cli.hub.files import FileReport, file_sha256, require
 from i2igalip_cli.hub.manifest import FORMAT, MANIFEST, WeightsEntry, WeightsFile
 
@@ -50,7 +50,7 @@ def write_bundle(entries: Iterable[WeightsEntry], to: Path) -> Path:
             (staged / MANIFEST).write_text(text + "\n", encoding="utf-8")
             staged.replace(to)
     except OSError as error:
-        raise CheckpointError(f"can't write {error.filename or to}: {error.strerror}") from error
+        raise CheckpointError(f"can't write {error.filename or to}: {os_reason(error)}") from error
     return to
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from i2igalip_cli.errors import CheckpointError, first_line
+from i2igalip_cli.errors import CheckpointError, first_line, os_reason
 from i2igalip_cli.hub.manifest import WeightsFile
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def say_disk_faults(path: Path) -> Iterator[None]:
         if error.errno is None or isinstance(error, ConnectionError):
             raise
         raise CheckpointError(
-            f"can't read or write {error.filename or path}: {error.strerror}; "
+            f"can't read or write {error.filename or path}: {os_reason(error)}; "
             "HF_HOME names the folder"
         ) from error
 

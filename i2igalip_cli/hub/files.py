@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from i2igalip_cli.errors import CheckpointError
+from i2igalip_cli.errors import CheckpointError, os_reason
 from i2igalip_cli.hub import manifest
 from i2igalip_cli.hub.manifest import WeightsEntry, WeightsFile
 
@@ -184,4 +184,4 @@ def file_sha256(path: Path) -> str:
         with path.open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError as error:
-        raise CheckpointError(f"can't read {path}: {error.strerror}") from error
+        raise CheckpointError(f"can't read {path}: {os_reason(error)}") from error

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, cast
 
-from i2igalip_cli.errors import VolumeError, first_line
+from i2igalip_cli.errors import VolumeError, first_line, os_reason
 from i2igalip_cli.volumes.files import whole_file
 
 MAX_DEFLATE = 1032  # the most that deflate unfolds a byte to (zlib's technical notes)
@@ -72,7 +72,7 @@ def is_gzipped(path: Path) -> bool:
         with path.open("rb") as file:
             return file.read(2) == _GZIP
     except OSError as error:
-        raise VolumeError(f"{path}: can't be read ({error.strerror or error})") from error
+        raise VolumeError(f"{path}: can't be read ({os_reason(error)})") from error
 
 
 def read_head(path: Path, count: int) -> bytes:

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from i2igalip_cli.errors import VolumeError, first_line
+from i2igalip_cli.errors import VolumeError, os_reason
 
 _IN_THE_WAY = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 
@@ -181,5 +181,5 @@ def _as_volume_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or first_line(error)
+        reason = os_reason(error)
         raise VolumeError(f"can't write {path}: {reason}; choose another -o") from error

@@ -172,6 +172,7 @@ def test_a_plane_without_foreground_is_told_where_another_has_some(tmp_path) -> 
         ({"captions": {"T9": "a T9"}}, ConfigError, "no pattern finds"),
         ({"split": (4, 1, 1)}, DatasetError, "asks for 6 subjects, there are 5"),
         ({"split": (1, 0)}, ConfigError, "three numbers"),
+        ({"split": (0.5, 0.1, 0.1)}, ConfigError, r"shares that make 0\.7, not 1"),
         ({"patterns": {"T1": "*x*"}}, DatasetError, "no volumes fit"),
         ({"patterns": {"T1": "*T1*", "T2": "*T*"}}, DatasetError, "narrow"),
         ({"planes": ("tilted",)}, ConfigError, "axial"),

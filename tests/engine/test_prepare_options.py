@@ -443,6 +443,19 @@ def test_ct_of_ones_own_has_hounsfield_units_and_their_window(pelvis, tmp_path, 
     assert domains["head"].window == (-100.0, 300.0)
 
 
+def test_hounsfield_units_that_are_said_to_be_mr_are_doubted(pelvis, tmp_path) -> None:
+    own = {"MR": "*MR*", "head": "*CT*"}
+    captions = {"MR": "This is MRI", "head": "This is head CT"}
+    settings = PrepareConfig(patterns=own, captions=captions)
+    (told,) = [
+        line
+        for line in prepare(pelvis, tmp_path / "out", settings).audit.lines("warning")
+        if "--modality" in line
+    ]
+    assert "if it is CT, say --modality head=CT (4 volumes)" in told
+    assert "MR.nii.gz" not in told
+
+
 @pytest.mark.parametrize(
     ("modalities", "message"),
     [

@@ -8,13 +8,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import clinics
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - its own name for itself
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from i2igalip_cli.errors import ConfigError, EmptyVolumeError, VolumeError
-from i2igalip_cli.volumes import Volume
+from i2igalip_cli.volumes import Volume, load_volume
 from i2igalip_cli.volumes.preprocess.descent import RegistrationSettings
 from i2igalip_cli.volumes.preprocess.mutual_information import mutual_information
 from i2igalip_cli.volumes.preprocess.registration import Registration, register
@@ -162,6 +163,7 @@ def test_a_volume_lies_on_itself() -> None:
     found = register(head, head)
     assert found.kept, found.reason
     np.testing.assert_array_equal(found.transform.matrix, np.eye(4))
+    assert found.lock == pytest.approx(1, abs=0.05)
 
 
 def test_thick_slices_are_registered() -> None:
@@ -177,6 +179,31 @@ def test_another_anatomy_is_flagged() -> None:
     assert not found.kept
     assert "doesn't improve" in found.reason
     np.testing.assert_array_equal(found.transform.matrix, np.eye(4))
+
+
+@pytest.mark.parametrize(
+    ("make", "fixed", "moving"),
+    [
+        (clinics.make_ixi, "T1", "PD"),
+        (clinics.make_ixi, "T2", "PD"),
+        (clinics.make_ixi, "T2", "T1"),
+        (clinics.make_gold_atlas, "T1", "CT"),
+        (clinics.make_gold_atlas, "CT", "T2"),
+    ],
+)
+def test_smooth_volumes_are_kept_and_mirrored_ones_are_flagged(
+    tmp_path, make, fixed: str, moving: str
+) -> None:
+    """Few details are left at 5 mm, yet they lock in; a mirrored body has other ones."""
+    (subject,) = make(tmp_path, 1, spacing_mm=5.0)
+    first, second = (clinics.find_scan(tmp_path, subject, name) for name in (fixed, moving))
+    found = register(load_volume(second), load_volume(first))
+    assert found.kept, found.reason
+    clinics.flip_left_right(second)
+    mirrored = register(load_volume(second), load_volume(first))
+    assert not mirrored.kept
+    assert "a mirrored volume" in mirrored.reason
+    assert mirrored.lock < found.lock / 2
 
 
 def test_noise_is_flagged() -> None:

@@ -7,7 +7,7 @@ the labels or the header lie. What others reach tells how much that must be; no 
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -16,6 +16,7 @@ import nibabel as nib
 import numpy as np
 
 from i2igalip_cli.engine.audit.portraits import stored_volume
+from i2igalip_cli.engine.audit.scales import EVENLY
 from i2igalip_cli.engine.dataset import Shard
 from i2igalip_cli.errors import GalipError
 from i2igalip_cli.volumes import Volume
@@ -69,22 +70,26 @@ class Fit:
     failure: str = ""
 
 
-def list_couples(shards: Sequence[Shard]) -> list[Couple]:
+def list_couples(shards: Sequence[Shard], factors: Mapping[str, float]) -> list[Couple]:
     """Each volume with the first one of its subject and visit.
 
     Args:
         shards: One of each volume.
+        factors: By volume's name, how large it is against the others of its domain; the others may
+            be of any size.
     """
     couples = [
         Couple(first=first, second=second)
         for first, *others in _by_visit(shards)
         for second in others
     ]
-    return _with_strangers(couples, shards)
+    return _with_strangers(couples, shards, factors)
 
 
-def list_others(shards: Sequence[Shard], suspects: Sequence[Couple]) -> list[Couple]:
-    """Of visits with a suspect, the couples that `list_couples` leaves out."""
+def list_others(
+    shards: Sequence[Shard], factors: Mapping[str, float], suspects: Sequence[Couple]
+) -> list[Couple]:
+    """Of visits with a suspect, the couples that `list_couples` leaves out; as there."""
     visits = {(one.first.subject, one.first.session) for one in suspects}
     couples = [
         Couple(first=first, second=second)
@@ -92,7 +97,7 @@ def list_others(shards: Sequence[Shard], suspects: Sequence[Couple]) -> list[Cou
         if (visit[0].subject, visit[0].session) in visits
         for first, second in combinations(visit[1:], 2)
     ]
-    return _with_strangers(couples, shards)
+    return _with_strangers(couples, shards, factors)
 
 
 def _by_visit(shards: Sequence[Shard]) -> list[list[Shard]]:
@@ -102,10 +107,13 @@ def _by_visit(shards: Sequence[Shard]) -> list[list[Shard]]:
     return [sorted(group, key=lambda one: one.domain) for group in groups.values()]
 
 
-def _with_strangers(couples: Sequence[Couple], shards: Sequence[Shard]) -> list[Couple]:
-    """Couples with the next subject's volume of the second's domain; the last ones' is the first's.
+def _with_strangers(
+    couples: Sequence[Couple], shards: Sequence[Shard], factors: Mapping[str, float]
+) -> list[Couple]:
+    """Couples with a next subject's volume of the second's domain; the last ones' is the first's.
 
-    Who stands alone in a domain has none.
+    It is of about the second's size: with a child's head all adults would agree less than with
+    another adult's. Who has no such other has none.
     """
     of_domain: dict[str, list[Shard]] = {}
     for shard in shards:
@@ -114,9 +122,18 @@ def _with_strangers(couples: Sequence[Couple], shards: Sequence[Shard]) -> list[
     for couple in couples:
         row = of_domain[couple.second.domain]
         at = row.index(couple.second)
-        after = (one for one in (*row[at:], *row[:at]) if one.subject != couple.second.subject)
+        after = (
+            one
+            for one in (*row[at:], *row[:at])
+            if one.subject != couple.second.subject and _as_large(one, couple.second, factors)
+        )
         made.append(replace(couple, stranger=next(after, None)))
     return made
+
+
+def _as_large(one: Shard, other: Shard, factors: Mapping[str, float]) -> bool:
+    ratio = factors.get(one.source, 1.0) / factors.get(other.source, 1.0)
+    return 1 / EVENLY <= ratio <= EVENLY
 
 
 def fit_couple(folder: Path, couple: Couple) -> Fit:
@@ -172,7 +189,7 @@ def _register(
 
 def _find_failure(found: Registration) -> str:
     """Why a place isn't believed although details lock in there, as another person's don't."""
-    locked = found.fall >= SETTINGS.least_fall and found.after > found.before
+    locked = found.lock >= SETTINGS.least_lock and found.after > found.before
     return found.reason if locked else ""
 
 

@@ -1,6 +1,7 @@
 """A prepared dataset, judged before a week of training is spent on it."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -66,18 +67,21 @@ def gather(
     )
     unfit = find_unfit(seen)
     upright = [shard for shard in first if shard.source not in unfit]
-    return replace(seen, fits=_fit_persons(folder, upright, jobs, tell))
+    factors = {name: scale.factor for name, scale in seen.scales.items()}
+    return replace(seen, fits=_fit_persons(folder, upright, factors, jobs, tell))
 
 
-def _fit_persons(folder: Path, shards: list[Shard], jobs: int, tell: Progress) -> list[Fit]:
+def _fit_persons(
+    folder: Path, shards: list[Shard], factors: Mapping[str, float], jobs: int, tell: Progress
+) -> list[Fit]:
     """Fits of all volumes with their subject's first; of suspicious subjects, among all.
 
     Those that seem to be mirrored are looked at more closely.
     """
     fit = partial(fit_couple, folder)
-    fits = do_each(fit, list_couples(shards), jobs, tell)
+    fits = do_each(fit, list_couples(shards, factors), jobs, tell)
     suspects = [one.couple for one in find_suspects(fits)]
-    fits += do_each(fit, list_others(shards, suspects), jobs, tell)
+    fits += do_each(fit, list_others(shards, factors, suspects), jobs, tell)
     mirrored = find_mirrored(fits)
     closer = {
         one.couple: one for one in do_each(partial(look_closer, folder), mirrored, jobs, tell)

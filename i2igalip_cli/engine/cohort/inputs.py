@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from i2igalip_cli.engine.cohort.places import Place, find_places
-from i2igalip_cli.errors import GalipError, VolumeError, first_line
+from i2igalip_cli.errors import GalipError, VolumeError, first_line, os_reason
 from i2igalip_cli.volumes import (
     FORMATS,
     VolumeEntry,
@@ -133,7 +133,7 @@ def _list(place: Place, choice: Choice, out: Path | None) -> list[FoundVolume]:
     except GalipError as error:
         fault = str(error)
     except OSError as error:
-        fault = f"{place.path}: {error.strerror or first_line(error)}"
+        fault = f"{place.path}: {os_reason(error)}"
     except Exception as error:  # whatever a library meets damaged bytes with
         fault = f"{place.path}: {type(error).__name__}: {first_line(error)}"
     return [_found(place, VolumeEntry(path=place.path), choice, fault=fault)]

@@ -25,7 +25,7 @@ from i2igalip_cli.engine.cohort.items import CohortItem
 from i2igalip_cli.engine.cohort.processes import ProcessIdentity
 from i2igalip_cli.engine.cohort.rows import Row, hash_content, identify_input
 from i2igalip_cli.engine.cohort.settings import Fingerprint
-from i2igalip_cli.errors import ConfigError, GalipError, VolumeError
+from i2igalip_cli.errors import ConfigError, GalipError, VolumeError, os_reason
 from i2igalip_cli.volumes.files import exchange
 
 STATE = ".i2igalip"
@@ -65,7 +65,9 @@ class Ledger:
             write_byte(self.run_file, b".", create=True)
             now_ns = self.run_file.stat().st_mtime_ns
         except OSError as error:
-            raise VolumeError(f"can't write {out}: {error.strerror}; choose another -o") from error
+            raise VolumeError(
+                f"can't write {out}: {os_reason(error)}; choose another -o"
+            ) from error
         self.began_ns = now_ns if began_ns is None else began_ns
         self.claims = Claims(self.state / "claims", self.run_file, lease)
 
@@ -170,7 +172,7 @@ class Ledger:
             elif self.output(item).exists():
                 older.touch()
         except OSError as error:
-            raise VolumeError(f"can't write {older}: {error.strerror}") from error
+            raise VolumeError(f"can't write {older}: {os_reason(error)}") from error
 
     def may_replace(self, key: str) -> bool:
         """Whether an output without a row is ours, or to be overwritten."""

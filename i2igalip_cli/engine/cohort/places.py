@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from i2igalip_cli.engine.cohort.bids import find_sources, is_bids
-from i2igalip_cli.errors import VolumeError
+from i2igalip_cli.errors import VolumeError, os_reason
 from i2igalip_cli.volumes import is_second_of_pair, volume_suffix
 
 _HERE = PurePosixPath()
@@ -59,7 +59,7 @@ def find_places(
             if path not in kept or kept[path].expected:  # an archive that is named, too
                 kept[path] = place
     except OSError as error:
-        raise VolumeError(f"{error.filename}: {error.strerror}") from error
+        raise VolumeError(f"{error.filename}: {os_reason(error)}") from error
     return list(kept.values())
 
 
@@ -139,7 +139,7 @@ def _unsearchable(error: OSError, top: Path, mirrored: PurePosixPath) -> Place:
         path=path,
         folder=(mirrored / below).parent,
         named=False,
-        refusal=f"this folder can't be searched: {error.strerror}",
+        refusal=f"this folder can't be searched: {os_reason(error)}",
     )
 
 
@@ -179,7 +179,7 @@ def _read_list(list_file: Path) -> Iterator[Place]:
     try:
         text = list_file.read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
-        raise VolumeError(f"{list_file}: {error.strerror}") from error
+        raise VolumeError(f"{list_file}: {os_reason(error)}") from error
     lines = [line.strip() for line in text.splitlines()]
     paths = [list_file.parent / line for line in lines if line and not line.startswith("#")]
     top = _absolute(list_file).parent

@@ -24,7 +24,7 @@ from i2igalip_cli.engine.cohort.run import Beginning, CohortRequest, begin_cohor
 from i2igalip_cli.engine.cohort.settings import encode_own_caption
 from i2igalip_cli.engine.cohort.shards import Shard
 from i2igalip_cli.engine.cohort.slurm import DEFAULTS, WARNING_SECONDS, Submission
-from i2igalip_cli.errors import ConfigError, VolumeError, one_line
+from i2igalip_cli.errors import ConfigError, VolumeError, one_line, os_reason
 
 if TYPE_CHECKING:
     from submitit import SlurmExecutor
@@ -141,7 +141,7 @@ def _make_log_folder(ledger: Ledger) -> Path:
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
-        raise VolumeError(f"can't write {folder}: {error.strerror}") from error
+        raise VolumeError(f"can't write {folder}: {os_reason(error)}") from error
     return folder
 
 

@@ -24,6 +24,7 @@ from i2igalip_cli.engine.cohort.processes import describe_exit
 from i2igalip_cli.engine.cohort.work import Worker
 from i2igalip_cli.engine.cohort.worker import STOP, pack
 from i2igalip_cli.engine.stopping import StopRequest
+from i2igalip_cli.errors import os_reason
 
 COMMAND = (sys.executable, "-P", "-m", "i2igalip_cli.engine.cohort")
 DEATHS = 2  # of processes that had one volume alone: then it is that volume's fault
@@ -180,7 +181,9 @@ class Supervisor:
                     env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 )
         except OSError as error:
-            raise RunFaultError(f"can't start a process for the work: {error.strerror}") from error
+            raise RunFaultError(
+                f"can't start a process for the work: {os_reason(error)}"
+            ) from error
 
     def _listen(self, child: subprocess.Popen[bytes]) -> Iterator[Event]:
         """The events of a worker; a signal's wish to stop is passed on to it."""

@@ -27,7 +27,14 @@ from i2igalip_cli.engine.cohort.settings import make_translator, take_fingerprin
 from i2igalip_cli.engine.quality.maps import remove_map
 from i2igalip_cli.engine.translation import Translation
 from i2igalip_cli.engine.translator import Translator
-from i2igalip_cli.errors import EmptyVolumeError, GalipError, VolumeError, first_line, one_line
+from i2igalip_cli.errors import (
+    EmptyVolumeError,
+    GalipError,
+    VolumeError,
+    first_line,
+    one_line,
+    os_reason,
+)
 from i2igalip_cli.volumes import Volume
 
 _LOOK_AGAIN_SECONDS = 0.5  # at what other processes hold
@@ -229,7 +236,7 @@ class Worker:
             if fault is not None:
                 raise fault from error
             if isinstance(error, OSError):
-                error = VolumeError(f"can't write {item.output}: {error.strerror}")
+                error = VolumeError(f"can't write {item.output}: {os_reason(error)}")
             self._fail(item, claim, job.row, error)
             return
         self._enter(item, claim, row)
@@ -311,7 +318,7 @@ class Worker:
 
     def _run_fault(self, error: OSError) -> RunFaultError:
         known = self.ledger.run_fault(error)
-        return known or RunFaultError(f"can't write {self.ledger.state}: {error.strerror}")
+        return known or RunFaultError(f"can't write {self.ledger.state}: {os_reason(error)}")
 
     def _log(self, text: str) -> None:
         with (

@@ -10,7 +10,7 @@ import numpy as np
 from i2igalip_cli.engine.evaluator.pairs import Pair
 from i2igalip_cli.engine.evaluator.reading import as_labels, read_on_grid, read_volume
 from i2igalip_cli.engine.evaluator.results import CaseResult
-from i2igalip_cli.errors import EvaluationError, GalipError, first_line
+from i2igalip_cli.errors import EvaluationError, GalipError, first_line, os_reason
 from i2igalip_cli.evaluation.protocols import PROTOCOLS, Case, Protocol, ProtocolSettings
 from i2igalip_cli.evaluation.protocols.scaling import Scaling
 from i2igalip_cli.volumes import Volume
@@ -77,7 +77,7 @@ def score_pair(pair: Pair, scoring: Scoring) -> CaseResult:
     except GalipError as error:
         reason = str(error)
     except OSError as error:
-        reason = error.strerror or first_line(error)
+        reason = os_reason(error)
     except Exception as error:  # whatever a library meets damaged bytes with
         reason = f"{type(error).__name__}: {first_line(error)}"
     return replace(result, error=f"{pair.prediction} against {pair.reference}: {reason}")

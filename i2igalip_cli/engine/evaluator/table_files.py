@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from i2igalip_cli.errors import EvaluationError, first_line
+from i2igalip_cli.errors import EvaluationError, first_line, os_reason
 from i2igalip_cli.volumes.files import whole_file
 
 Row = dict[str, Any]
@@ -70,7 +70,7 @@ def read_table(path: Path, columns: Columns) -> list[Row]:
     try:
         return [_typed(row, columns) for row in reader(path)]
     except OSError as error:
-        raise EvaluationError(f"{path}: {error.strerror or first_line(error)}") from error
+        raise EvaluationError(f"{path}: {os_reason(error)}") from error
     except (ValueError, KeyError, TypeError, csv.Error) as error:  # pyarrow's are ValueErrors
         raise EvaluationError(f"{path}: no table of evaluate ({first_line(error)})") from error
 

@@ -24,7 +24,7 @@ from i2igalip_cli.engine.prepare.steps import order
 from i2igalip_cli.engine.prepare.work import DONE, Outcome, SubjectWork, refuse_copies
 from i2igalip_cli.engine.reports.audit import REPORT_NAME, write_audit_report
 from i2igalip_cli.engine.side_by_side import Progress, do_each
-from i2igalip_cli.errors import ConfigError, DatasetError
+from i2igalip_cli.errors import ConfigError, DatasetError, os_reason
 from i2igalip_cli.volumes.preprocess.strippers import check_mask
 
 
@@ -216,7 +216,7 @@ def prepare(
         if split_file is not None:
             write_lock(split_file, split_of)
     except OSError as error:
-        raise DatasetError(f"can't write {out}: {error.strerror}") from error
+        raise DatasetError(f"can't write {out}: {os_reason(error)}") from error
     return PrepareReport(
         index=index,
         warnings=(*planned.warnings, *(note for o in outcomes for note in o.notes)),

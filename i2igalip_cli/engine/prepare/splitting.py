@@ -26,7 +26,7 @@ def read_lock(path: Path) -> dict[str, Split]:
         subjects = json.loads(path.read_text(encoding="utf-8"))["subjects"]
         wrong = [name for name, split in subjects.items() if split not in SPLITS]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(f"{path}: no split file ({error})") from error
+        raise DatasetError(f"{path}: not such as a dataset's {LOCK_NAME} ({error})") from error
     if wrong:
         raise DatasetError(
             f"{path}: subject {wrong[0]} is in '{subjects[wrong[0]]}', none of {', '.join(SPLITS)}"
@@ -112,7 +112,8 @@ def _deal(
     if layout.counts_subjects and len(parts) > len(fresh):
         held = f"; the split file holds {[have[split] for split in SPLITS]} of them" * bool(kept)
         raise DatasetError(
-            f"split = {wanted} asks for {sum(wanted)} subjects, there are {len(subjects)}{held}"
+            f"split = {wanted} asks for {sum(wanted)} subjects, there are {len(subjects)}{held}; "
+            "give another --split, such as 0.7 0.1 0.2"
         )
     return {**kept, **dict(zip(fresh, parts, strict=False))}
 

@@ -8,12 +8,13 @@ import glob
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import i2igalip_cli
 from i2igalip_cli.config import from_dict
+from i2igalip_cli.domains import Domain
 from i2igalip_cli.engine.dataset import Shard, Split
 from i2igalip_cli.engine.prepare.cutting import Cutter, content_hash
 from i2igalip_cli.engine.prepare.finding import RawVolume
@@ -21,6 +22,7 @@ from i2igalip_cli.engine.prepare.steps import take_steps
 from i2igalip_cli.errors import DatasetError, GalipError
 from i2igalip_cli.volumes import Volume, load_entry
 from i2igalip_cli.volumes.files import whole_file
+from i2igalip_cli.volumes.voxels import AIR_BELOW_HU
 
 DONE = "done"  # folder in an unfinished dataset
 
@@ -87,7 +89,7 @@ class SubjectWork:
         domain, steps = self.cutter.domains[raw.domain], self.cutter.settings.steps
         stepped = take_steps(volume, domain, steps, reference)
         split = self.split_of[raw.subject]
-        raw = replace(raw, notes=(*raw.notes, *volume.warnings, *_lost(volume)))
+        raw = replace(raw, notes=(*raw.notes, *volume.warnings, *_doubt(volume, domain)))
         shards, notes = self.cutter.cut(raw, stepped, split, content_hash(volume))
         if not shards:
             least = self.cutter.settings.least_foreground
@@ -111,9 +113,15 @@ class SubjectWork:
             (out / DONE / name).touch()
 
 
-def _lost(volume: Volume) -> tuple[str, ...]:
-    count = volume.nonfinite_voxels
-    return (f"{count} voxels were not finite; they count as no signal",) if count else ()
+def _doubt(volume: Volume, domain: Domain) -> Iterator[str]:
+    """What is odd about a volume's intensities."""
+    if count := volume.nonfinite_voxels:
+        yield f"{count} voxels were not finite; they count as no signal"
+    if domain.modality == "MR" and volume.array.min() <= AIR_BELOW_HU:
+        yield (
+            f"{domain.name} is MR, but this has intensities of air in HU: if it is CT, say "
+            f"--modality {domain.name}=CT"
+        )
 
 
 def _hash(values: Iterable[object]) -> str:

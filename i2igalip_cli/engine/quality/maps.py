@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 
 from i2igalip_cli.engine.laying import LaidVolume
-from i2igalip_cli.errors import VolumeError
+from i2igalip_cli.errors import VolumeError, os_reason
 from i2igalip_cli.volumes import Volume, list_volumes, save_volume, volume_suffix
 from i2igalip_cli.volumes.volume import Array
 
@@ -94,7 +94,7 @@ def remove_map(path: Path, *, sidecar: bool = False) -> None:
         if sidecar:
             beside.unlink(missing_ok=True)
     except OSError as error:
-        raise VolumeError(f"can't remove {path}: {error.strerror}; remove it yourself") from error
+        raise VolumeError(f"can't remove {path}: {os_reason(error)}; remove it yourself") from error
 
 
 def _is_map(path: Path) -> bool:

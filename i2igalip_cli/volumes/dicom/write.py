@@ -11,7 +11,7 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from i2igalip_cli import __version__
-from i2igalip_cli.errors import VolumeError, first_line
+from i2igalip_cli.errors import VolumeError, first_line, os_reason
 from i2igalip_cli.volumes.dicom.derived import derived_series, new_uid
 from i2igalip_cli.volumes.dicom.header import DicomHeader
 from i2igalip_cli.volumes.dicom.placement import along_normal, as_viewed, numbers_of, slice_planes
@@ -101,7 +101,7 @@ def _check_own(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise VolumeError(f"can't write {path}: {error.strerror}; choose another -o") from error
+        raise VolumeError(f"can't write {path}: {os_reason(error)}; choose another -o") from error
     if foreign:
         raise VolumeError(
             f"can't write {path}: {foreign[0]} in it isn't of a series that {PROGRAM} wrote, and "

@@ -40,10 +40,8 @@ class RegistrationSettings:
         max_angle_degrees: A larger turn isn't believed.
         max_shift_mm: A larger shift of the foreground's centre isn't believed.
         least_overlap: Share of the fixed foreground that the moving field of view must hold.
-        least_fall: Share of the mutual information inside the fixed foreground that must be lost
-            4 mm away from the place that was found: outlines fit any other head, too; only details
-            of the same anatomy lock in. Simulated heads at 2 and 4 mm and FG6692 lost 38 to 71 %
-            within a subject, at most 30 % between two.
+        least_lock: How firmly details inside the fixed foreground must lock in at the place that
+            was found: outlines fit any other head, too. LATER
     """
 
     levels_mm: tuple[float, ...] = (8.0, 4.0, 2.0)
@@ -56,7 +54,7 @@ class RegistrationSettings:
     max_angle_degrees: float = 45.0
     max_shift_mm: float = 100.0
     least_overlap: float = 0.25
-    least_fall: float = 1 / 3
+    least_lock: float = 1 / 8
 
     def __post_init__(self) -> None:
         """Report what no search can be made of."""

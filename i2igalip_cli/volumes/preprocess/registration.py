@@ -9,6 +9,7 @@ ones. What is found is judged before it is believed.
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from i2igalip_cli.volumes.preprocess.descent import (
     Foreground,
@@ -18,11 +19,20 @@ from i2igalip_cli.volumes.preprocess.descent import (
     make_levels,
     search,
 )
-from i2igalip_cli.volumes.preprocess.mutual_information import Mask, mutual_information
-from i2igalip_cli.volumes.preprocess.rigid import RigidTransform
+from i2igalip_cli.volumes.preprocess.mutual_information import (
+    BINS,
+    Mask,
+    _lay,
+    _number_bins,
+    mutual_information,
+)
+from i2igalip_cli.volumes.preprocess.rigid import Matrix, RigidTransform
 from i2igalip_cli.volumes.volume import Volume
 
 _AWAY_MM = 4.0  # how far the place found is left to see whether details of the inside fit there
+_SHIFTS = _AWAY_MM * np.vstack([np.eye(3), -np.eye(3)])  # (6, 3) mm
+_CUTS = 3  # parts of the inside along each axis
+Parts = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,7 +43,8 @@ class Registration:
         transform: From the fixed volume to the moving one; the identity where nothing is kept.
         before: Mutual information as the headers place the volumes, in nats.
         after: The same with the best motion that was found.
-        fall: Share of the mutual information inside the foreground that is lost 4 mm from there.
+        lock: How firmly details inside the foreground lock in there: about 0 where they don't; 1
+            were the one volume the other (see `_measure_lock`).
         starts: Places from which the search set out.
         kept: Whether the volumes fit now: by the motion found, or as the headers place them.
         reason: Why not; "" where they do.
@@ -42,7 +53,7 @@ class Registration:
     transform: RigidTransform
     before: float
     after: float
-    fall: float
+    lock: float
     starts: int
     kept: bool
     reason: str
@@ -86,7 +97,7 @@ def _refuse(reason: str, starts: int) -> Registration:
         transform=RigidTransform.identity(),
         before=0.0,
         after=0.0,
-        fall=0.0,
+        lock=0.0,
         starts=starts,
         kept=False,
         reason=reason,
@@ -105,7 +116,7 @@ def _judge(
     before, after = (mutual_information(*pair, motion) for motion in (still, found))
     voxel = min(pair[0].spacing_mm)
     moved = foreground.shift_mm(found)
-    fall = _measure_fall(pair, found)
+    lock = _measure_lock(pair, found)
     angle, shift = found.angle_degrees, float(found.shift_mm(foreground.centre))
     faults = {
         f"the motion found turns by {angle:.0f} degrees, above {settings.max_angle_degrees:g}": (
@@ -117,10 +128,9 @@ def _judge(
         f"mutual information doesn't improve: {before:.3f} before, {after:.3f} after": (
             after <= before and moved > voxel
         ),
-        f"mutual information doesn't improve enough: 4 mm away from the place found, {fall:.0%} of "
-        f"it is lost inside, below {settings.least_fall:.0%}: another subject, or noise": (
-            fall < settings.least_fall
-        ),
+        f"mutual information doesn't improve enough: details inside agree by {lock:.1%} at the "
+        f"place found, below {settings.least_lock:.1%} (a volume with itself: 100%): another "
+        f"subject, a mirrored volume, or noise": lock < settings.least_lock,
     }
     reason = "; ".join(fault for fault, holds in faults.items() if holds)
     moves = not reason and after > before
@@ -128,22 +138,72 @@ def _judge(
         transform=found if moves else still,
         before=before,
         after=after,
-        fall=fall,
+        lock=lock,
         starts=starts,
         kept=not reason,
         reason=reason,
     )
 
 
-def _measure_fall(pair: Pair, found: RigidTransform) -> float:
-    """The share of the inside's mutual information that is lost 4 mm off, along each axis."""
-    inside = _find_inside(pair[0])
-    peak = mutual_information(*pair, found, inside)
-    around = [
-        mutual_information(*pair, found.then(RigidTransform.from_degrees((0, 0, 0), shift)), inside)
-        for shift in (*(_AWAY_MM * np.eye(3)), *(-_AWAY_MM * np.eye(3)))
-    ]
-    return 1 - float(np.mean(around)) / peak if peak else 0.0
+def _measure_lock(pair: Pair, found: RigidTransform) -> float:
+    """How firmly details lock in: how fast information decays, times the parts that agree.
+
+    A smooth volume loses little 4 mm away from its very own place; so the decay is held against
+    that of each volume on itself, and the slower one counts. Where anatomies differ, parts of them
+    would rather lie elsewhere, each in its own direction.
+    """
+    fixed, moving = pair
+    values, reached = _lay(moving, fixed, found)
+    inside = _find_inside(fixed) & reached
+    decay = _measure_decay(pair, _leave(found, _SHIFTS), inside)
+    if decay <= 0:
+        return 0.0
+    forth = _leave(RigidTransform.identity(), _SHIFTS[:3])  # on itself, it decays alike to and fro
+    laid = fixed.with_array(values)
+    own = min(_measure_decay((one, one), forth, inside) for one in (fixed, laid))
+    return min(1.0, decay / own) * _share_agreeing(pair, found, inside) if own > 0 else 0.0
+
+
+def _leave(place: RigidTransform, shifts_mm: Matrix) -> list[RigidTransform]:
+    """The place, and those that shifts (N, 3) lead to from there."""
+    return [place, *(place.then(RigidTransform.from_degrees((0, 0, 0), mm)) for mm in shifts_mm)]
+
+
+def _measure_decay(pair: Pair, places: list[RigidTransform], inside: Mask) -> float:
+    """By which exponent mutual information decays from the first place to the others."""
+    peak, *around = (mutual_information(*pair, place, inside) for place in places)
+    away = float(np.mean(around))
+    return float(np.log(peak / away)) if min(peak, away) > 0 else 0.0
+
+
+def _share_agreeing(pair: Pair, found: RigidTransform, inside: Mask) -> float:
+    """Share of 27 parts of the inside that fit better where they are than 4 mm away.
+
+    A voxel adds log(p(f, m) / (p(f) p(m))), by the joint histogram of the place found. Parts count
+    by what the place matters to them.
+    """
+    laid = [_lay(pair[1], pair[0], place) for place in _leave(found, _SHIFTS)]
+    held = inside & np.all([reached for _, reached in laid], axis=0)
+    first = _number_bins(pair[0].array[held], pair[0].array) * BINS
+    numbers = [first + _number_bins(values[held], pair[1].array) for values, _ in laid]  # 7 of (N,)
+    joint = np.bincount(numbers[0], minlength=BINS**2).reshape(BINS, BINS) + 0.5  # none is 0
+    told = np.log(joint * joint.sum() / np.outer(joint.sum(axis=1), joint.sum(axis=0))).ravel()
+    parts = _cut(np.argwhere(held))
+    fits = np.array([np.bincount(parts, told[one]) for one in numbers])  # (7, parts)
+    weights = np.ptp(fits, axis=0)
+    best = fits.argmax(axis=0) == 0
+    return float(weights[best].sum() / weights.sum()) if weights.any() else 0.0
+
+
+def _cut(places: Parts) -> Parts:
+    """The part, 0 to 26, of each place (N, 3): thirds of thirds of thirds, of as many places."""
+    parts = np.zeros(len(places), np.intp)
+    for along in places.T:
+        order = np.lexsort((along, parts))
+        starts = np.searchsorted(parts[order], parts[order])
+        sizes = np.bincount(parts)[parts[order]]
+        parts[order] = parts[order] * _CUTS + (np.arange(len(places)) - starts) * _CUTS // sizes
+    return parts
 
 
 def _find_inside(volume: Volume) -> Mask:

@@ -16,7 +16,7 @@ import nibabel as nib
 import numpy as np
 
 from i2igalip_cli.domains import Modality
-from i2igalip_cli.errors import ConfigError, EmptyVolumeError, VolumeError, one_line
+from i2igalip_cli.errors import ConfigError, EmptyVolumeError, VolumeError, one_line, os_reason
 from i2igalip_cli.volumes import nifti
 from i2igalip_cli.volumes.preprocess.masks import Mask, find_mask
 from i2igalip_cli.volumes.preprocess.reorienting import reorient
@@ -137,7 +137,7 @@ def _run(name: str, command: list[str]) -> None:
     except subprocess.TimeoutExpired as error:
         raise VolumeError(f"{name} took longer than {_LONGEST_S:g} s, and was stopped") from error
     except OSError as error:
-        raise VolumeError(f"{name} can't be run: {command[0]}: {error.strerror}") from error
+        raise VolumeError(f"{name} can't be run: {command[0]}: {os_reason(error)}") from error
     if done.returncode != 0:
         said = (done.stderr.strip() or done.stdout.strip() or "it says nothing").splitlines()
         raise VolumeError(f"{name} failed (exit code {done.returncode}): {one_line(said[-1])}")

@@ -107,7 +107,7 @@ def fits(portraits, **changed) -> list[Fit]:
     usual = {"own": 0.7, "mirrored": 0.55, "other": 0.5}
     return [
         Fit(couple=couple, **{**usual, **changed.get(couple.first.subject, {})})
-        for couple in list_couples([one.shard for one in portraits])
+        for couple in list_couples([one.shard for one in portraits], {})
     ]
 
 

@@ -22,20 +22,41 @@ def test_couples_are_of_one_visit_and_strangers_of_another_subject() -> None:
         shard("b", "T1"),
         shard("b", "T2"),
     ]
-    first, second = list_couples(shards)
+    first, second = list_couples(shards, {})
     assert (first.first, first.second, first.stranger) == (shards[0], shards[1], shards[4])
     assert (second.second, second.stranger) == (shards[4], shards[1])
-    (alone,) = list_couples(shards[:2])
+    (alone,) = list_couples(shards[:2], {})
     assert alone.stranger is None
+
+
+def test_a_stranger_is_of_about_the_same_size() -> None:
+    shards = [shard(name, domain) for name in "abc" for domain in ("T1", "T2")]
+    child = {"b_T1.nii": 0.65, "b_T2.nii": 0.65}
+    couples = list_couples(shards, child)
+    assert [one.stranger for one in couples] == [shards[5], None, shards[1]]
+
+
+def test_who_agrees_with_all_others_is_not_accused_of_one() -> None:
+    shards = [shard(name, domain) for name in "abcd" for domain in ("T1", "T2", "PD")]
+    usual = {"own": 0.7, "mirrored": 0.5, "other": 0.5}
+    known = [Fit(couple=couple, **usual) for couple in list_couples(shards, {})]
+    (doubted,) = list_others(shards, {}, [known[0].couple])
+    weak = Fit(couple=doubted, own=0.45, mirrored=0.4, other=0.5)
+    assert find_suspects([*known, weak]) == [weak]
+    made = [replace(one, shard=shards[0]) for one in cohort()[:1]]
+    assert check_persons(evidence(made, fits=[*known, weak])).findings == ()
+    bad = [replace(one, own=0.45) if one is known[0] else one for one in known]
+    (finding,) = check_persons(evidence(made, fits=[*bad, weak])).findings
+    assert finding.volumes == (doubted.first.source,), "that fits none"
 
 
 def test_of_a_suspicious_visit_all_couples_are_looked_at() -> None:
     shards = [shard(name, domain) for name in "ab" for domain in ("T1", "T2", "PD")]
-    couples = list_couples(shards)
+    couples = list_couples(shards, {})
     assert [(c.first.domain, c.second.domain) for c in couples[:2]] == [("PD", "T1"), ("PD", "T2")]
-    (more,) = list_others(shards, [couples[0]])
+    (more,) = list_others(shards, {}, [couples[0]])
     assert (more.first, more.second) == (shards[0], shards[1])
-    assert list_others(shards, []) == []
+    assert list_others(shards, {}, []) == []
 
 
 def test_a_stranger_and_a_mirrored_volume_are_told_apart() -> None:
@@ -59,7 +80,7 @@ def test_of_three_volumes_the_one_that_fits_neither_is_blamed() -> None:
         else fit
         for fit in fits(portraits)
     ]
-    more = list_others(shards, [fit.couple for fit in find_suspects(known)])
+    more = list_others(shards, {}, [fit.couple for fit in find_suspects(known)])
     assert [(c.first.domain, c.second.domain) for c in more] == [("T1", "T2")]
     other = Fit(couple=more[0], own=0.5, mirrored=0.5, other=0.5)
     first, *_ = check_persons(evidence(portraits, fits=[*known, other])).findings

@@ -49,7 +49,7 @@ def check_likeness(evidence: Evidence) -> Checked:
         name="contrast by likeness",
         looks_for="a volume that looks like those of another domain",
         judged=sum(len(_comparable(name, evidence)) for name in clear),
-        unjudged=f"too few subjects, or no difference, to tell {', '.join(unclear)} from others"
+        unjudged=f"too few subjects, or no clear difference: {', '.join(unclear)}"
         if unclear
         else "",
         findings=tuple(_tell_stray(one, evidence.distances[one.name]) for one in strays),

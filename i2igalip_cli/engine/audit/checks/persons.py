@@ -151,7 +151,9 @@ def _blame(fits: Sequence[Fit], persons: Persons) -> Iterator[Finding]:
         if len(culprits) == 1:
             yield _accuse(wrong[0], tuple(culprits), persons)
         else:
-            yield from (_accuse(fit, _names(fit), persons) for fit in wrong)
+            # A couple of which both agree with others has nobody to blame.
+            open_cases = [fit for fit in wrong if culprits.intersection(_names(fit))]
+            yield from (_accuse(fit, _names(fit), persons) for fit in open_cases)
 
 
 def _accuse(fit: Fit, names: tuple[str, ...], persons: Persons) -> Finding:
