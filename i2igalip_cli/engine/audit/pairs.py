@@ -112,8 +112,8 @@ def _with_strangers(
 ) -> list[Couple]:
     """Couples with a next subject's volume of the second's domain; the last ones' is the first's.
 
-    It is of about the second's size: with a child's head all adults would agree less than with
-    another adult's. Who has no such other has none.
+    Both are about as large as most: with a child's head all adults agree less than with another
+    adult's, and children are too few to be each other's measure. Who stands alone has none.
     """
     of_domain: dict[str, list[Shard]] = {}
     for shard in shards:
@@ -125,15 +125,16 @@ def _with_strangers(
         after = (
             one
             for one in (*row[at:], *row[:at])
-            if one.subject != couple.second.subject and _as_large(one, couple.second, factors)
+            if one.subject != couple.second.subject
+            and _is_usual(one, factors)
+            and _is_usual(couple.second, factors)
         )
         made.append(replace(couple, stranger=next(after, None)))
     return made
 
 
-def _as_large(one: Shard, other: Shard, factors: Mapping[str, float]) -> bool:
-    ratio = factors.get(one.source, 1.0) / factors.get(other.source, 1.0)
-    return 1 / EVENLY <= ratio <= EVENLY
+def _is_usual(one: Shard, factors: Mapping[str, float]) -> bool:
+    return 1 / EVENLY <= factors.get(one.source, 1.0) <= EVENLY
 
 
 def fit_couple(folder: Path, couple: Couple) -> Fit:

@@ -43,8 +43,8 @@ class Registration:
         transform: From the fixed volume to the moving one; the identity where nothing is kept.
         before: Mutual information as the headers place the volumes, in nats.
         after: The same with the best motion that was found.
-        lock: How firmly details inside the foreground lock in there: about 0 where they don't; 1
-            were the one volume the other (see `_measure_lock`).
+        lock: How firmly details inside the foreground agree there: from 0, where they don't, to 1,
+            which a volume reaches on itself (see `_measure_lock`).
         starts: Places from which the search set out.
         kept: Whether the volumes fit now: by the motion found, or as the headers place them.
         reason: Why not; "" where they do.

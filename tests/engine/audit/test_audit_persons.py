@@ -36,6 +36,20 @@ def test_a_stranger_is_of_about_the_same_size() -> None:
     assert [one.stranger for one in couples] == [shards[5], None, shards[1]]
 
 
+def test_who_has_no_stranger_is_not_judged_and_named() -> None:
+    portraits = cohort()
+    child = {"b_T1.nii": 0.65, "b_T2.nii": 0.65}
+    known = [
+        Fit(couple=couple, own=0.7, mirrored=0.5, other=0.5)
+        if couple.stranger
+        else Fit(couple=couple, own=0.1, mirrored=0.1)
+        for couple in list_couples([one.shard for one in portraits], child)
+    ]
+    checked = check_persons(evidence(portraits, fits=known))
+    assert checked.findings == ()
+    assert checked.unjudged == "whose 1 are, for no strangers are as large: b_T2.nii"
+
+
 def test_who_agrees_with_all_others_is_not_accused_of_one() -> None:
     shards = [shard(name, domain) for name in "abcd" for domain in ("T1", "T2", "PD")]
     usual = {"own": 0.7, "mirrored": 0.5, "other": 0.5}

@@ -89,7 +89,9 @@ def check_persons(evidence: Evidence) -> Checked:
         name="persons",
         looks_for="a volume of another person, a mirrored one, a failed registration",
         judged=len(able),
-        unjudged="; ".join(filter(None, (_say_unclear(unclear), _say_unfit(evidence)))),
+        unjudged="; ".join(
+            filter(None, (_say_unclear(unclear), _say_unusual(able), _say_unfit(evidence)))
+        ),
         findings=tuple(findings),
     )
 
@@ -101,6 +103,20 @@ def _find_able(fits: Sequence[Fit]) -> list[Fit]:
 def _say_unclear(pairs: Sequence[tuple[str, str]]) -> str:
     named = ", ".join(" and ".join(pair) for pair in pairs)
     return f"whether {named} show one person: too few subjects, or no difference" if pairs else ""
+
+
+def _say_unusual(fits: Sequence[Fit]) -> str:
+    """Of domains in which others have strangers, who has none: children among adults."""
+    compared = {fit.couple.second.domain for fit in fits if fit.couple.stranger is not None}
+    alone = [
+        fit.couple.second.source
+        for fit in fits
+        if fit.couple.stranger is None and fit.couple.second.domain in compared
+    ]
+    if not alone:
+        return ""
+    shown = ", ".join(alone[:4]) + ", ..." * (len(alone) > 4)
+    return f"whose {len(alone)} are, for no strangers are as large: {shown}"
 
 
 def _say_unfit(evidence: Evidence) -> str:
