@@ -32,11 +32,11 @@ def mutual_information(
     Raises:
         EmptyVolumeError: A volume is constant.
     """
-    values, counted = _lay(moving, fixed, transform)
+    values, counted = lay(moving, fixed, transform)
     if within is not None:
         counted &= within
-    first = _number_bins(fixed.array[counted], fixed.array)
-    second = _number_bins(values[counted], moving.array)
+    first = number_bins(fixed.array[counted], fixed.array)
+    second = number_bins(values[counted], moving.array)
     if first.size < BINS:
         return 0.0
     joint = np.bincount(first * BINS + second, minlength=BINS**2).reshape(BINS, BINS) / first.size
@@ -45,7 +45,7 @@ def mutual_information(
     return float((joint[held] * np.log(joint[held] / apart[held])).sum())
 
 
-def _lay(moving: Volume, fixed: Volume, transform: RigidTransform) -> tuple[Array, Mask]:
+def lay(moving: Volume, fixed: Volume, transform: RigidTransform) -> tuple[Array, Mask]:
     """The moving volume's values at the fixed one's voxels, and which of those it reaches."""
     from scipy.ndimage import affine_transform
 
@@ -61,7 +61,7 @@ def _lay(moving: Volume, fixed: Volume, transform: RigidTransform) -> tuple[Arra
     return values, reached
 
 
-def _number_bins(values: Array, volume: Array) -> npt.NDArray[np.intp]:
+def number_bins(values: Array, volume: Array) -> npt.NDArray[np.intp]:
     """The bin of each value, from 0; bins are equally wide within the volume's window."""
     low, high = find_window(volume)
     numbers: npt.NDArray[np.intp] = np.clip(

@@ -8,9 +8,6 @@ ones. What is found is judged before it is believed.
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from i2igalip_cli.volumes.preprocess.descent import (
     Foreground,
     Pair,
@@ -19,20 +16,10 @@ from i2igalip_cli.volumes.preprocess.descent import (
     make_levels,
     search,
 )
-from i2igalip_cli.volumes.preprocess.mutual_information import (
-    BINS,
-    Mask,
-    _lay,
-    _number_bins,
-    mutual_information,
-)
-from i2igalip_cli.volumes.preprocess.rigid import Matrix, RigidTransform
+from i2igalip_cli.volumes.preprocess.locking import measure_lock
+from i2igalip_cli.volumes.preprocess.mutual_information import mutual_information
+from i2igalip_cli.volumes.preprocess.rigid import RigidTransform
 from i2igalip_cli.volumes.volume import Volume
-
-_AWAY_MM = 4.0  # how far the place found is left to see whether details of the inside fit there
-_SHIFTS = _AWAY_MM * np.vstack([np.eye(3), -np.eye(3)])  # (6, 3) mm
-_CUTS = 3  # parts of the inside along each axis
-Parts = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,7 +31,7 @@ class Registration:
         before: Mutual information as the headers place the volumes, in nats.
         after: The same with the best motion that was found.
         lock: How firmly details inside the foreground agree there: from 0, where they don't, to 1,
-            which a volume reaches on itself (see `_measure_lock`).
+            which a volume reaches on itself (see `measure_lock`).
         starts: Places from which the search set out.
         kept: Whether the volumes fit now: by the motion found, or as the headers place them.
         reason: Why not; "" where they do.
@@ -116,7 +103,7 @@ def _judge(
     before, after = (mutual_information(*pair, motion) for motion in (still, found))
     voxel = min(pair[0].spacing_mm)
     moved = foreground.shift_mm(found)
-    lock = _measure_lock(pair, found)
+    lock = measure_lock(pair, found)
     angle, shift = found.angle_degrees, float(found.shift_mm(foreground.centre))
     faults = {
         f"the motion found turns by {angle:.0f} degrees, above {settings.max_angle_degrees:g}": (
@@ -143,73 +130,3 @@ def _judge(
         kept=not reason,
         reason=reason,
     )
-
-
-def _measure_lock(pair: Pair, found: RigidTransform) -> float:
-    """How firmly details lock in: how fast information decays, times the parts that agree.
-
-    A smooth volume loses little 4 mm away from its very own place; so the decay is held against
-    that of each volume on itself, and the slower one counts. Where anatomies differ, parts of them
-    would rather lie elsewhere, each in its own direction.
-    """
-    fixed, moving = pair
-    values, reached = _lay(moving, fixed, found)
-    inside = _find_inside(fixed) & reached
-    decay = _measure_decay(pair, _leave(found, _SHIFTS), inside)
-    if decay <= 0:
-        return 0.0
-    forth = _leave(RigidTransform.identity(), _SHIFTS[:3])  # on itself, it decays alike to and fro
-    laid = fixed.with_array(values)
-    own = min(_measure_decay((one, one), forth, inside) for one in (fixed, laid))
-    return min(1.0, decay / own) * _share_agreeing(pair, found, inside) if own > 0 else 0.0
-
-
-def _leave(place: RigidTransform, shifts_mm: Matrix) -> list[RigidTransform]:
-    """The place, and those that shifts (N, 3) lead to from there."""
-    return [place, *(place.then(RigidTransform.from_degrees((0, 0, 0), mm)) for mm in shifts_mm)]
-
-
-def _measure_decay(pair: Pair, places: list[RigidTransform], inside: Mask) -> float:
-    """By which exponent mutual information decays from the first place to the others."""
-    peak, *around = (mutual_information(*pair, place, inside) for place in places)
-    away = float(np.mean(around))
-    return float(np.log(peak / away)) if min(peak, away) > 0 else 0.0
-
-
-def _share_agreeing(pair: Pair, found: RigidTransform, inside: Mask) -> float:
-    """Share of 27 parts of the inside that fit better where they are than 4 mm away.
-
-    A voxel adds log(p(f, m) / (p(f) p(m))), by the joint histogram of the place found. Parts count
-    by what the place matters to them.
-    """
-    laid = [_lay(pair[1], pair[0], place) for place in _leave(found, _SHIFTS)]
-    held = inside & np.all([reached for _, reached in laid], axis=0)
-    first = _number_bins(pair[0].array[held], pair[0].array) * BINS
-    numbers = [first + _number_bins(values[held], pair[1].array) for values, _ in laid]  # 7 of (N,)
-    joint = np.bincount(numbers[0], minlength=BINS**2).reshape(BINS, BINS) + 0.5  # none is 0
-    told = np.log(joint * joint.sum() / np.outer(joint.sum(axis=1), joint.sum(axis=0))).ravel()
-    parts = _cut(np.argwhere(held))
-    fits = np.array([np.bincount(parts, told[one]) for one in numbers])  # (7, parts)
-    weights = np.ptp(fits, axis=0)
-    best = fits.argmax(axis=0) == 0
-    return float(weights[best].sum() / weights.sum()) if weights.any() else 0.0
-
-
-def _cut(places: Parts) -> Parts:
-    """The part, 0 to 26, of each place (N, 3): thirds of thirds of thirds, of as many places."""
-    parts = np.zeros(len(places), np.intp)
-    for along in places.T:
-        order = np.lexsort((along, parts))
-        starts = np.searchsorted(parts[order], parts[order])
-        sizes = np.bincount(parts)[parts[order]]
-        parts[order] = parts[order] * _CUTS + (np.arange(len(places)) - starts) * _CUTS // sizes
-    return parts
-
-
-def _find_inside(volume: Volume) -> Mask:
-    """The foreground with its holes, without the 4 mm at its outline: (I, J, K)."""
-    from scipy.ndimage import binary_fill_holes, distance_transform_edt
-
-    filled = binary_fill_holes(volume.array > volume.array.mean(dtype=np.float64))
-    inside: Mask = distance_transform_edt(filled, sampling=volume.spacing_mm) > _AWAY_MM
-    return inside
