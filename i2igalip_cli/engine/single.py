@@ -21,6 +21,7 @@ from i2igalip_cli.engine.cohort.settings import (
 from i2igalip_cli.engine.comparison import preview_name, save_preview
 from i2igalip_cli.engine.directions import find_direction
 from i2igalip_cli.engine.quality.maps import map_name, remove_map, save_map
+from i2igalip_cli.engine.sources import doubt_name
 from i2igalip_cli.engine.translation import Translation
 from i2igalip_cli.engine.translator import Translator
 from i2igalip_cli.errors import VolumeError
@@ -140,7 +141,7 @@ class _Opened:
             GalipError: It can't be translated or written.
         """
         try:
-            result = translator(self.source, on_progress)
+            result = doubt_name(translator(self.source, on_progress), self.entry.path.name)
         except VolumeError as error:
             raise VolumeError(f"{self.entry.path}: {error}") from error
         asked = _format_of(place, self.settings)

@@ -1,8 +1,12 @@
 """What a volume is worth as a source for a checkpoint: refusals and warnings."""
 
+import re
+from dataclasses import replace
+
 from i2igalip_cli.checkpoints import Checkpoint
 from i2igalip_cli.config import CropPolicy, Plane
-from i2igalip_cli.domains import Domain
+from i2igalip_cli.domains import DOMAINS, Domain
+from i2igalip_cli.engine.translation import Translation
 from i2igalip_cli.errors import VolumeError
 from i2igalip_cli.volumes import Volume
 from i2igalip_cli.volumes.foreground import Box, count_above
@@ -12,6 +16,7 @@ from i2igalip_cli.volumes.slicing import in_plane_spacing
 NEGATIVE_SHARE = 0.01  # of voxels: more is no magnitude image, or not only
 FAINT = 0.05  # of the window: above most noise, below the foreground of the crop
 LOST_SHARE = 0.05  # of the faint and bright voxels: more outside of the box is worth a warning
+_CONTRASTS = [domain for domain in DOMAINS.values() if domain.bids]
 SPACING_TOLERANCE = 1.25  # finer or coarser than training by more than this is worth a warning
 
 
@@ -31,6 +36,27 @@ def check_modality(volume: Volume, source: Domain | None, checkpoint: Checkpoint
         known = [domain.name for domain in checkpoint.domains if domain.modality == "CT"]
         way = f"say which with --from {known[0]}" if known else f"{checkpoint.name} knows MR only"
         raise VolumeError(f"a CT image; {way}")
+
+
+def doubt_name(result: Translation, name: str) -> Translation:
+    """A translation, with a warning where its source is called by another domain than it is of.
+
+    Args:
+        result: Of a volume that nobody looked at.
+        name: Of its file or folder; a word of it may be a known contrast's name or BIDS suffix.
+    """
+    words = {word.casefold() for word in re.split(r"[^A-Za-z0-9]+", name)}
+    called = [one.name for one in _CONTRASTS if words & {one.name.casefold(), one.bids.casefold()}]
+    taken = "" if result.source is None else result.source.name
+    if len(called) != 1 or called[0] == taken:
+        return result
+    if called[0] == result.target.name:
+        doubt = f"by its name it is {result.target.name} already"
+    elif taken in [one.name for one in _CONTRASTS]:  # no other kind of name, such as pelvic-MR
+        doubt = f"by its name it is {called[0]}, but it is taken for {taken}"
+    else:
+        return result
+    return replace(result, warnings=(doubt, *result.warnings))
 
 
 def judge_volume(

@@ -178,8 +178,11 @@ def look_closer(folder: Path, fit: Fit) -> Fit:
     """
     first, second = (stored_volume(folder, one) for one in (fit.couple.first, fit.couple.second))
     first = straighten(first)[0]
-    own, mirrored = (_agree(_register(one, first, THOROUGH)) for one in (second, _mirror(second)))
-    return replace(fit, closer=(own, mirrored))
+    try:
+        closer = [_register(one, first, THOROUGH) for one in (second, _mirror(second))]
+    except GalipError:  # the first look has to do
+        return fit
+    return replace(fit, closer=(_agree(closer[0]), _agree(closer[1])))
 
 
 def _register(

@@ -25,6 +25,7 @@ from i2igalip_cli.engine.cohort.reading import SourceReader
 from i2igalip_cli.engine.cohort.rows import Row, Status, identify_input
 from i2igalip_cli.engine.cohort.settings import make_translator, take_fingerprints
 from i2igalip_cli.engine.quality.maps import remove_map
+from i2igalip_cli.engine.sources import doubt_name
 from i2igalip_cli.engine.translation import Translation
 from i2igalip_cli.engine.translator import Translator
 from i2igalip_cli.errors import (
@@ -211,7 +212,8 @@ class Worker:
                 raise StopWorkError
 
         try:
-            return replace(job, result=translator(job.source, look))
+            result = doubt_name(translator(job.source, look), job.item.entry.path.name)
+            return replace(job, result=result)
         except StopWorkError:
             raise
         except Exception as error:
