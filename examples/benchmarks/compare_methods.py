@@ -55,6 +55,7 @@ from i2igalip_cli.domains import find_domain
 from i2igalip_cli.engine.cores import usable_cores
 from i2igalip_cli.engine.dataset import DatasetIndex, read_index
 from i2igalip_cli.engine.evaluator.comparison_table import comparison_to_dict
+from i2igalip_cli.engine.evaluator.long_table import to_rows
 from i2igalip_cli.engine.reports.writing import write_page
 from i2igalip_cli.errors import ConfigError, GalipError
 from i2igalip_cli.evaluation.report.page import Facts, Notice, Section, Table
@@ -249,7 +250,7 @@ def to_dict(outcome: Outcome) -> dict[str, Any]:
         "fault": outcome.fault,
         "runs": [asdict(run) for run in outcome.runs],
         "slice_seconds": {":".join(d): s for d, s in outcome.slice_seconds.items()},
-        "results": {modality: found.rows() for modality, found in outcome.results.items()},
+        "results": {modality: to_rows(found) for modality, found in outcome.results.items()},
     }
 
 

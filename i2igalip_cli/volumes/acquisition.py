@@ -7,12 +7,12 @@ beside it, or in the few words of its `descrip` field.
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from i2igalip_cli.errors import VolumeError, first_line, one_line
+from i2igalip_cli.volumes.acquired import Acquisition, agent_of, one_value
 from i2igalip_cli.volumes.content import named, read_head
 from i2igalip_cli.volumes.entry import VolumeEntry
 from i2igalip_cli.volumes.formats import FORMATS, find_format, volume_suffix
@@ -23,53 +23,12 @@ _REPETITIONS = ("RepetitionTime", "RepetitionTimeExcitation", "RepetitionTimePre
 _AGENTS = ("ContrastBolusAgent", "ContrastBolusIngredient")
 _SEQUENCES = ("ScanningSequence", "SequenceVariant")
 _SEQUENCE_NAMES = ("SequenceName", "PulseSequenceName", "PulseSequenceType")
-_NO_AGENT = re.compile(r"(?:no|none|n|non|nil|without)\b.*|n/?a|0|-+", re.IGNORECASE)
 BIDS_DESCRIPTION = "dataset_description.json"  # in the root of a BIDS dataset
 _NIFTI_BYTES = 540  # a NIfTI-2 header, the longer one
 # "TE=92;Time=151000.3" of dcm2niix, "3T 3D GR TR=2300ms/TE=2.98ms/FA=9deg" of SPM
 _NUMBER = r"(\d+\.?\d*(?:e[+-]?\d+)?)"
 _IN_DESCRIP = {key: re.compile(rf"\b{key}={_NUMBER}") for key in ("TR", "TE", "TI", "FA")}
 _OF_SPM = re.compile(rf"^{_NUMBER}T [23]D (\S+) TR=")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Acquisition:
-    """What a header says of the measurement; None and "" where it says nothing.
-
-    Attributes:
-        subject: PatientID; "" for other formats than DICOM.
-        modality: "MR", "CT", or whatever DICOM calls it.
-        repetition_ms: TR; of prepared gradient echoes some vendors give that of the whole train.
-        echo_ms: TE, the effective one of an echo train.
-        inversion_ms: TI.
-        flip_degrees: Flip angle of the excitation; of some spin echoes the refocusing one.
-        sequence: Words of ScanningSequence and SequenceVariant ("GR", "SP" ...) and the sequence's
-            names, upper case.
-        image_type: Words of ImageType, upper case.
-        description: SeriesDescription, or ProtocolName.
-        stated_contrast: AcquisitionContrast, upper case: the scanner's own word for the contrast.
-        contrast_agent: Its name; "" where none was given or nothing is said.
-        b_value: Diffusion weighting, s/mm².
-        position: PatientPosition ("HFS" ...).
-        field_tesla: Strength of the magnet.
-        notes: What the header leaves open, for people.
-    """
-
-    subject: str = ""
-    modality: str = ""
-    repetition_ms: float | None = None
-    echo_ms: float | None = None
-    inversion_ms: float | None = None
-    flip_degrees: float | None = None
-    sequence: tuple[str, ...] = ()
-    image_type: tuple[str, ...] = ()
-    description: str = ""
-    stated_contrast: str = ""
-    contrast_agent: str = ""
-    b_value: float | None = None
-    position: str = ""
-    field_tesla: float | None = None
-    notes: tuple[str, ...] = ()
 
 
 def read_acquisition(entry: VolumeEntry) -> Acquisition:
@@ -99,25 +58,6 @@ def read_acquisition(entry: VolumeEntry) -> Acquisition:
     if known is FORMATS["nifti"]:
         return parse_descrip(_read_descrip(entry.path))
     return Acquisition()
-
-
-def agent_of(text: str) -> str:
-    """The contrast agent's name; "" where the field says in words that there was none."""
-    return "" if _NO_AGENT.fullmatch(text) else text
-
-
-def one_value(name: str, values: Sequence[float]) -> tuple[float | None, tuple[str, ...]]:
-    """The number that a field gives for one volume, and a note where it gives several.
-
-    Args:
-        name: Of the field, for the note.
-        values: Zero stands for "not known" in vendors' headers.
-    """
-    known = sorted({value for value in values if value > 0})
-    if len(known) > 1:
-        listed = ", ".join(f"{value:.4g}" for value in known)
-        return None, (f"{name} has {len(known)} values for one volume ({listed})",)
-    return (known[0] if known else None), ()
 
 
 def parse_descrip(descrip: str) -> Acquisition:

@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from i2igalip_cli.volumes.acquisition import Acquisition
+from i2igalip_cli.volumes.acquired import Acquisition
 
 Contrast = Literal["T1", "T2", "PD", "FLAIR", "CT", ""]
 Kind = Literal["spin echo", "gradient echo", "echo planar imaging", ""]

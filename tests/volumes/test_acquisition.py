@@ -13,7 +13,8 @@ from volumes.dicom.series_maker import ABSENT, make_series
 
 from i2igalip_cli.errors import VolumeError
 from i2igalip_cli.volumes import list_volumes
-from i2igalip_cli.volumes.acquisition import Acquisition, parse_descrip, read_acquisition
+from i2igalip_cli.volumes.acquired import Acquisition
+from i2igalip_cli.volumes.acquisition import parse_descrip, read_acquisition
 from i2igalip_cli.volumes.contrast import classify
 
 # What series_maker writes of every MR image.

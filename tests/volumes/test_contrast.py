@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from i2igalip_cli.volumes.acquisition import Acquisition
+from i2igalip_cli.volumes.acquired import Acquisition
 from i2igalip_cli.volumes.contrast import classify, ernst_angle, read_words
 
 

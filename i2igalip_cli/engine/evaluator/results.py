@@ -200,12 +200,6 @@ class Results:
         found = [(value, case) for value, case in known if value is not None]
         return sorted(found, key=lambda pair: sign * pair[0])
 
-    def rows(self) -> list[dict[str, Any]]:
-        """The long table: a row a number, and one for whatever has none."""
-        from i2igalip_cli.engine.evaluator.long_table import to_rows
-
-        return to_rows(self)
-
 
 def describe_difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     """Which settings, or parts of two measures, differ, with both values; of many the first."""

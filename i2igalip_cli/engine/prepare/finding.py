@@ -20,7 +20,8 @@ from i2igalip_cli.engine.cohort.inputs import find_volumes as list_raw
 from i2igalip_cli.engine.dataset import SPLITS, LeftOut
 from i2igalip_cli.errors import DatasetError, GalipError
 from i2igalip_cli.volumes import VolumeEntry
-from i2igalip_cli.volumes.acquisition import Acquisition, read_acquisition
+from i2igalip_cli.volumes.acquired import Acquisition
+from i2igalip_cli.volumes.acquisition import read_acquisition
 from i2igalip_cli.volumes.contrast import Verdict, classify
 from i2igalip_cli.volumes.entry import SYNTHETIC
 

@@ -9,7 +9,7 @@ from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 
 from i2igalip_cli.errors import VolumeError, first_line, one_line
-from i2igalip_cli.volumes.acquisition import Acquisition, agent_of, one_value
+from i2igalip_cli.volumes.acquired import Acquisition, agent_of, one_value
 from i2igalip_cli.volumes.content import named
 from i2igalip_cli.volumes.dicom.frames import read_dataset
 from i2igalip_cli.volumes.dicom.multiframe import flatten
