@@ -178,6 +178,10 @@ def prepare(
 
     if check and out is not None:
         raise typer.BadParameter("--check makes no dataset", param_hint="--out")
+    if check and dry_run:
+        raise typer.BadParameter(
+            "only lists, and --check judges: one of them", param_hint="--dry-run"
+        )
     if report is not None and not check:
         raise typer.BadParameter(
             "with --check; a dataset has its audit.html", param_hint="--report"

@@ -3,12 +3,31 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType, TracebackType
+from typing import Any
 
 _SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)
 )
+
+_Handlers = dict[signal.Signals, Any]
+
+
+def _listen(numbers: Sequence[signal.Signals], handler: Callable[..., None]) -> _Handlers:
+    """Handle signals; what did so before. A lost terminal that `nohup` ignores stays ignored."""
+    hangup = getattr(signal, "SIGHUP", None)
+    return {
+        number: signal.signal(number, handler)
+        for number in numbers
+        if number != hangup or signal.getsignal(number) is not signal.SIG_IGN
+    }
+
+
+def _forget(before: _Handlers) -> None:
+    """Give signals back to what handled them; None is what Python doesn't know."""
+    for number, handler in before.items():
+        signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def leave_signals_to_the_parent(worker: int) -> None:
@@ -28,7 +47,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
-        self._before: dict[signal.Signals, object] = {}
+        self._before: _Handlers = {}
 
     @property
     def exit_code(self) -> int:
@@ -37,7 +56,7 @@ class StopRequest:
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+            self._before = _listen(_SIGNALS, self._note)
         return self
 
     def __exit__(
@@ -46,8 +65,7 @@ class StopRequest:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]  # what signal() gave us
+        _forget(self._before)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = signal.Signals(number)
@@ -72,9 +90,8 @@ def tidy_ends() -> Iterator[None]:
         yield
         return
     ends = [number for number in _SIGNALS if number != signal.SIGINT]
-    before = {number: signal.signal(number, leave) for number in ends}
+    before = _listen(ends, leave)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        _forget(before)

@@ -12,6 +12,7 @@ from i2igalip_cli import hub
 from i2igalip_cli.config import PrepareConfig
 from i2igalip_cli.engine.audit import captions, check_encoder
 from i2igalip_cli.engine.prepare import check, prepare, work
+from i2igalip_cli.engine.stopping import StopRequest, tidy_ends
 from i2igalip_cli.errors import CheckpointError
 
 SPLIT = PrepareConfig(split=(3, 1, 1))
@@ -23,6 +24,7 @@ def test_a_check_by_a_split_file_that_is_not_there_yet_deals_as_prepare_would(
     lock = tmp_path / "split.json"
     found = check(raw, SPLIT, split_file=lock)
     assert not lock.exists()
+    assert found.warnings[:1] == (f"{lock} isn't there: subjects are dealt without it",)
     assert found.audit.counts["T1"] == {"train": 3, "val": 1, "test": 1}
 
 
@@ -36,6 +38,7 @@ def test_a_check_tells_what_prepare_would_warn_of(raw, program) -> None:
     [
         (("--check", "--out", "d"), "--check makes no dataset"),
         (("--dry-run", "--report", "p.html"), "with --check"),
+        (("--check", "--dry-run"), "one of them"),
     ],
 )
 def test_what_check_does_not_do_is_refused(raw, program, arguments, message) -> None:
@@ -72,6 +75,18 @@ def test_a_damaged_biomedclip_is_not_taken_for_an_absent_one(monkeypatch, tmp_pa
     monkeypatch.setattr("i2igalip_cli.hub.manifest.shipped_folder", lambda: spoiled)
     with pytest.raises(CheckpointError, match=r"SHA-256 .* wanted"):
         check_encoder("")
+
+
+def test_a_lost_terminal_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        for lasting in (tidy_ends(), StopRequest()):
+            with lasting:
+                assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+                assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["TERM", "HUP"])

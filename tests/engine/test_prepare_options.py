@@ -421,7 +421,7 @@ def test_an_absent_program_is_said_before_a_volume_is_read(raw, tmp_path, monkey
 
 def test_ct_of_ones_own_has_hounsfield_units_and_their_window(pelvis, tmp_path, program) -> None:
     own = ["--domain=MR=*MR*", "--domain=head=*CT*", "--caption=MR=This is MRI"]
-    own += ["--caption=head=This is head CT", "--modality=head=CT"]
+    own += ["--caption=head=This is head CT", "--modality=head=ct"]
     told = program("prepare", pelvis, "--out", tmp_path / "own", *own)
     assert told.code in PREPARED, told.err
     domains = {domain.name: domain for domain in read_index(tmp_path / "own").domains}
@@ -452,7 +452,7 @@ def test_hounsfield_units_that_are_said_to_be_mr_are_doubted(pelvis, tmp_path) -
         for line in prepare(pelvis, tmp_path / "out", settings).audit.lines("warning")
         if "--modality" in line
     ]
-    assert "if it is CT, say --modality head=CT (4 volumes)" in told
+    assert "--modality NAME=CT for one of your own) (4 volumes)" in told
     assert "MR.nii.gz" not in told
 
 

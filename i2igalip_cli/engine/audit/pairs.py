@@ -182,7 +182,8 @@ def look_closer(folder: Path, fit: Fit) -> Fit:
         closer = [_register(one, first, THOROUGH) for one in (second, _mirror(second))]
     except GalipError:  # the first look has to do
         return fit
-    return replace(fit, closer=(_agree(closer[0]), _agree(closer[1])))
+    own, mirrored = map(_agree, closer)
+    return replace(fit, closer=(own, mirrored)) if own > 0 else fit
 
 
 def _register(

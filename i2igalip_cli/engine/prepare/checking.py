@@ -63,7 +63,10 @@ def check(
     else:
         with tidy_ends(), TemporaryDirectory(prefix="i2igalip-") as place:
             made = _prepare(folder, Path(place), settings, split_file, encoder, jobs, on_progress)
-        evidence, found = made.evidence, CheckReport(audit=made.audit, warnings=made.warnings)
+        unknown = split_file is not None and not split_file.exists()
+        absent = (f"{split_file} isn't there: subjects are dealt without it",) * unknown
+        evidence = made.evidence
+        found = CheckReport(audit=made.audit, warnings=(*absent, *made.warnings))
     if report is not None:
         write_audit_report(found.audit, evidence, report)
     return found

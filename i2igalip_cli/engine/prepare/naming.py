@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from i2igalip_cli.config import PrepareConfig
-from i2igalip_cli.domains import CT_WINDOW, DOMAINS, MODALITIES, Domain
+from i2igalip_cli.domains import CT_WINDOW, DOMAINS, MODALITIES, Domain, Modality
 from i2igalip_cli.engine.prepare.cutting import name_file
 from i2igalip_cli.errors import ConfigError
 
@@ -30,7 +30,7 @@ def name_domains(settings: PrepareConfig) -> dict[str, Domain]:
                 f"caption with --caption {name}='...'"
             )
         known = DOMAINS.get(name) or _new_domain(name, settings)
-        if settings.modalities.get(name, known.modality) != known.modality:
+        if _find_modality(name, settings) not in (None, known.modality):
             raise ConfigError(f"{name} is {known.modality}; give another domain a name of its own")
         found[name] = replace(known, caption=settings.captions.get(name, known.caption))
     return found
@@ -42,9 +42,19 @@ def _new_domain(name: str, settings: PrepareConfig) -> Domain:
     Raises:
         ConfigError: A modality that isn't known.
     """
-    said = settings.modalities.get(name, "MR")
-    modality = next((one for one in MODALITIES if one == said.upper()), None)
-    if modality is None:
-        raise ConfigError(f"modality of {name}: '{said}', of {', '.join(MODALITIES)}")
+    modality = _find_modality(name, settings) or "MR"
     window = CT_WINDOW if modality == "CT" else None
     return Domain(name=name, caption=settings.captions[name], modality=modality, window=window)
+
+
+def _find_modality(name: str, settings: PrepareConfig) -> Modality | None:
+    """What settings say that a domain is; None where they say nothing.
+
+    Raises:
+        ConfigError: A modality that isn't known.
+    """
+    said = settings.modalities.get(name)
+    found = next((one for one in MODALITIES if said is not None and one == said.upper()), None)
+    if said is not None and found is None:
+        raise ConfigError(f"modality of {name}: '{said}', of {', '.join(MODALITIES)}")
+    return found

@@ -110,8 +110,8 @@ def plan(raw: Path, settings: PrepareConfig, split_file: Path | None = None) -> 
         split_file: Of earlier runs: no subject that is in it is moved.
 
     Raises:
-        ConfigError: A domain without a caption, a caption or scale without a domain, a reference
-            of registration that is no domain, or a mask that no program here finds.
+        ConfigError: A domain without a caption, a caption, modality or scale without a domain, a
+            reference of registration that is no domain, or a mask that no program here finds.
         DatasetError: Nothing to prepare, or what no rule decides.
     """
     domains = scale_domains(name_domains(settings), settings.intensity)
@@ -172,7 +172,7 @@ def prepare(
             likewise of what the audit looks at.
 
     Raises:
-        CheckpointError: The encoder isn't here.
+        CheckpointError: The encoder isn't here, or is damaged.
         ConfigError: A domain without a caption, or a caption without a domain.
         DatasetError: Nothing to prepare, or `out` exists; a volume that can't be used: there is no
             dataset then.

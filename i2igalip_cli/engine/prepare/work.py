@@ -119,8 +119,8 @@ def _doubt(volume: Volume, domain: Domain) -> Iterator[str]:
         yield f"{count} voxels were not finite; they count as no signal"
     if domain.modality == "MR" and volume.array.min() <= AIR_BELOW_HU:
         yield (
-            f"{domain.name} is MR, but this has intensities of air in HU: if it is CT, say "
-            f"--modality {domain.name}=CT"
+            f"{domain.name} is MR, but this has intensities of air in HU: if it is CT, give it to "
+            "a domain of CT (pelvic-CT, or --modality NAME=CT for one of your own)"
         )
 
 

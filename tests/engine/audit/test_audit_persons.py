@@ -64,6 +64,49 @@ def test_who_agrees_with_all_others_is_not_accused_of_one() -> None:
     assert finding.volumes == (doubted.first.source,), "that fits none"
 
 
+def visit_of_four(**own: float) -> list[Fit]:
+    """Fits of sound subjects in four domains, and all of b's, whose own are said as T1_T2=0.4."""
+    shards = [shard(name, domain) for name in "abcd" for domain in ("CT", "PD", "T1", "T2")]
+    usual = {"mirrored": 0.4, "other": 0.5}
+    known = [Fit(couple=couple, own=0.7, **usual) for couple in list_couples(shards, {})]
+    (first, *_) = [one.couple for one in known if one.couple.first.subject == "b"]
+    known += [Fit(couple=couple, own=0.7, **usual) for couple in list_others(shards, {}, [first])]
+
+    def told(fit: Fit) -> float:
+        pair = f"{fit.couple.first.domain}_{fit.couple.second.domain}"
+        return own.get(pair, 0.7) if fit.couple.first.subject == "b" else 0.7
+
+    return [replace(fit, own=told(fit)) for fit in known]
+
+
+def test_two_against_two_are_all_accused_and_one_against_three_alone() -> None:
+    one = cohort()[:1]
+    apart = {"CT_T1": 0.4, "CT_T2": 0.4, "PD_T1": 0.4, "PD_T2": 0.4}  # CT and PD, T1 and T2
+    findings = check_persons(evidence(one, fits=visit_of_four(**apart))).findings
+    assert len(findings) == 4
+    assert {name for found in findings for name in found.volumes} == {
+        f"b_{domain}.nii" for domain in ("CT", "PD", "T1", "T2")
+    }
+    alone = {"CT_T1": 0.4, "PD_T1": 0.4, "T1_T2": 0.4}
+    (finding,) = check_persons(evidence(one, fits=visit_of_four(**alone))).findings
+    assert finding.volumes == ("b_T1.nii",)
+    two = {**alone, "CT_T2": 0.4, "PD_T2": 0.4}
+    found = check_persons(evidence(one, fits=visit_of_four(**two))).findings
+    assert {one.volumes for one in found} == {("b_T1.nii",), ("b_T2.nii",)}
+
+
+def test_domains_of_few_are_unclear_where_no_others_tell() -> None:
+    shards = [shard(name, domain) for name in "abcd" for domain in ("T1", "T2")]
+    shards += [shard("a", "CT"), shard("b", "CT")]
+    known = [
+        Fit(couple=one, own=0.6 if "CT" in one.first.domain else 1.0, mirrored=0.1, other=0.5)
+        for one in list_couples(shards, {})
+    ]
+    checked = check_persons(evidence(cohort()[:1], fits=known))
+    assert checked.findings == ()
+    assert "CT and T1" in checked.unjudged
+
+
 def test_of_a_suspicious_visit_all_couples_are_looked_at() -> None:
     shards = [shard(name, domain) for name in "ab" for domain in ("T1", "T2", "PD")]
     couples = list_couples(shards, {})

@@ -1,5 +1,6 @@
 """Is a scan there twice, and in two splits?"""
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -37,6 +38,8 @@ def _tell(twins: Twins) -> Finding:
     text = "the same scan twice"
     if twins.noise <= SAME:
         text = "alike but for their noise: one person scanned twice, or one scan processed twice"
+    elif math.isnan(twins.noise):
+        text = "the same scan twice, as it seems, for their noise can't be compared"
     if first.subject != second.subject:
         text += f", as subjects {first.subject} and {second.subject}"
     if first.split != second.split:

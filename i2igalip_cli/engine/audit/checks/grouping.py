@@ -5,12 +5,12 @@ from dataclasses import replace
 
 from i2igalip_cli.engine.audit.findings import Finding
 
-SIZEABLE = 0.2  # share of what was judged: what holds for more is a kind of its own, no outlier
+SIZEABLE = 0.2  # share of what was judged: what holds for as many is a kind of its own, no outlier
 
 
 def is_sizeable(count: int, of: int) -> bool:
     """Whether so many are no single outliers any more."""
-    return count > max(SIZEABLE * of, 1)
+    return count >= max(SIZEABLE * of, 2)
 
 
 def tell_together(findings: Sequence[Finding], of: int, text: str) -> list[Finding]:

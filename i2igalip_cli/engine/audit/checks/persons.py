@@ -51,10 +51,11 @@ class Persons:
         }
         told = {domains: ratio for domains, ratio in middles.items() if ratio >= TELLING}
         # Domains that were compared for suspicious visits alone are taken to be like the others.
-        few = ratios.keys() - middles.keys()
+        compared = {domain for domains in told for domain in domains}
+        few = {one for one in ratios.keys() - middles.keys() if compared.issuperset(one)}
         self.usual = {
             **told,
-            **dict.fromkeys(few if told else (), np.median([*told.values()] or 0)),
+            **dict.fromkeys(few, np.median([*told.values()] or 0)),
         }
 
     def strangers(self, fit: Fit) -> float:
@@ -153,23 +154,40 @@ def find_mirrored(fits: Sequence[Fit]) -> list[Fit]:
 
 
 def _blame(fits: Sequence[Fit], persons: Persons) -> Iterator[Finding]:
-    """For each visit with suspects the volume that fits none of the others, or all that may be."""
+    """For each visit with suspects the volumes that fit few of the others, or all that may be."""
     visits: dict[tuple[str, str], list[Fit]] = defaultdict(list)
     for fit in fits:
         visits[fit.couple.first.subject, fit.couple.first.session].append(fit)
     for visit in visits.values():
-        wrong = [fit for fit in visit if persons.suspect(fit)]
-        right = [
-            fit for fit in visit if not persons.suspect(fit) and _domains(fit) in persons.usual
+        camps = _find_camps(visit, persons)
+        # Within a camp others bear witness for both of a couple.
+        wrong = [
+            fit
+            for fit in visit
+            if persons.suspect(fit) and not any(camp.issuperset(_names(fit)) for camp in camps)
         ]
-        cleared = {name for fit in right for name in _names(fit)}
-        culprits = {name for fit in wrong for name in _names(fit)} - cleared
-        if len(culprits) == 1:
-            yield _accuse(wrong[0], tuple(culprits), persons)
+        most, *fewer = camps
+        if fewer and len(most) > len(fewer[0]):
+            for name in sorted(set[str]().union(*fewer)):
+                yield from (_accuse(fit, (name,), persons) for fit in _first_of(wrong, name))
         else:
-            # A couple of which both agree with others has nobody to blame.
-            open_cases = [fit for fit in wrong if culprits.intersection(_names(fit))]
-            yield from (_accuse(fit, _names(fit), persons) for fit in open_cases)
+            yield from (_accuse(fit, _names(fit), persons) for fit in wrong)
+
+
+def _find_camps(visit: Sequence[Fit], persons: Persons) -> list[set[str]]:
+    """Volumes of a visit that agree with each other, or through others; the most come first."""
+    camps = [{name} for name in dict.fromkeys(name for fit in visit for name in _names(fit))]
+    for fit in visit:
+        if not persons.suspect(fit) and _domains(fit) in persons.usual:
+            joined = [camp for camp in camps if camp.intersection(_names(fit))]
+            camps = [camp for camp in camps if camp not in joined]
+            camps.append(set[str]().union(*joined))
+    return sorted(camps, key=len, reverse=True)
+
+
+def _first_of(fits: Sequence[Fit], name: str) -> list[Fit]:
+    """The first fit of a volume, if there is one."""
+    return [fit for fit in fits if name in _names(fit)][:1]
 
 
 def _accuse(fit: Fit, names: tuple[str, ...], persons: Persons) -> Finding:
