@@ -7,17 +7,19 @@ from i2igalip_cli.volumes.preprocess.descent import Pair
 from i2igalip_cli.volumes.preprocess.mutual_information import (
     BINS,
     Mask,
+    find_window,
+    inform,
     lay,
-    mutual_information,
     number_bins,
 )
 from i2igalip_cli.volumes.preprocess.rigid import Matrix, RigidTransform
-from i2igalip_cli.volumes.volume import Volume
+from i2igalip_cli.volumes.volume import Array, Volume
 
 _AWAY_MM = 4.0  # how far the place found is left to see whether details of the inside fit there
 _SHIFTS = _AWAY_MM * np.vstack([np.eye(3), -np.eye(3)])  # (6, 3) mm
 _CUTS = 3  # parts of the inside along each axis
 Parts = npt.NDArray[np.intp]
+Laid = tuple[Array, Mask]  # values at the fixed voxels, and which of those it reaches
 
 
 def measure_lock(pair: Pair, found: RigidTransform) -> float:
@@ -35,39 +37,53 @@ def measure_lock(pair: Pair, found: RigidTransform) -> float:
     would rather lie elsewhere, each in its own direction.
     """
     fixed, moving = pair
-    values, reached = lay(moving, fixed, found)
+    laid = _lay_around(moving, fixed, found, _SHIFTS)
+    values, reached = laid[0]
     inside = _find_inside(fixed) & reached
-    decay = _measure_decay(pair, _leave(found, _SHIFTS), inside)
+    decay = _measure_decay(pair, laid, inside)
     if decay <= 0:
         return 0.0
-    forth = _leave(RigidTransform.identity(), _SHIFTS[:3])  # on itself, it decays alike to and fro
-    laid = fixed.with_array(values)
-    own = min(_measure_decay((one, one), forth, inside) for one in (fixed, laid))
-    return min(1.0, decay / own) * _share_agreeing(pair, found, inside) if own > 0 else 0.0
+    own = min(_measure_own_decay(one, inside) for one in (fixed, fixed.with_array(values)))
+    return min(1.0, decay / own) * _share_agreeing(pair, laid, inside) if own > 0 else 0.0
 
 
-def _leave(place: RigidTransform, shifts_mm: Matrix) -> list[RigidTransform]:
-    """The place, and those that shifts (N, 3) lead to from there."""
-    return [place, *(place.then(RigidTransform.from_degrees((0, 0, 0), mm)) for mm in shifts_mm)]
+def _lay_around(
+    moving: Volume, fixed: Volume, place: RigidTransform, shifts_mm: Matrix
+) -> list[Laid]:
+    """A volume laid onto another at a place, and where shifts (N, 3) lead to from there."""
+    shifts = (RigidTransform.from_degrees((0, 0, 0), mm) for mm in shifts_mm)
+    return [lay(moving, fixed, one) for one in (place, *map(place.then, shifts))]
 
 
-def _measure_decay(pair: Pair, places: list[RigidTransform], inside: Mask) -> float:
+def _measure_decay(pair: Pair, laid: list[Laid], inside: Mask) -> float:
     """By which exponent mutual information decays from the first place to the others."""
-    peak, *around = (mutual_information(*pair, place, inside) for place in places)
+    fixed, window = pair[0].array, find_window(pair[1].array)
+    first = np.zeros(fixed.shape, np.intp)
+    first[inside] = number_bins(fixed[inside], find_window(fixed))
+    peak, *around = (
+        inform(first[counted], number_bins(values[counted], window))
+        for values, counted in ((values, reached & inside) for values, reached in laid)
+    )
     away = float(np.mean(around))
     return float(np.log(peak / away)) if min(peak, away) > 0 else 0.0
 
 
-def _share_agreeing(pair: Pair, found: RigidTransform, inside: Mask) -> float:
+def _measure_own_decay(volume: Volume, inside: Mask) -> float:
+    """The same of a volume on itself, where it decays alike to and fro."""
+    laid = _lay_around(volume, volume, RigidTransform.identity(), _SHIFTS[:3])
+    return _measure_decay((volume, volume), laid, inside)
+
+
+def _share_agreeing(pair: Pair, laid: list[Laid], inside: Mask) -> float:
     """Share of 27 parts of the inside that fit better where they are than 4 mm away.
 
     A voxel adds log(p(f, m) / (p(f) p(m))), by the joint histogram of the place found. Parts count
     by what the place matters to them.
     """
-    laid = [lay(pair[1], pair[0], place) for place in _leave(found, _SHIFTS)]
     held = inside & np.all([reached for _, reached in laid], axis=0)
-    first = number_bins(pair[0].array[held], pair[0].array) * BINS
-    numbers = [first + number_bins(values[held], pair[1].array) for values, _ in laid]  # 7 of (N,)
+    window = find_window(pair[1].array)
+    first = number_bins(pair[0].array[held], find_window(pair[0].array)) * BINS
+    numbers = [first + number_bins(values[held], window) for values, _ in laid]  # 7 of (N,)
     joint = np.bincount(numbers[0], minlength=BINS**2).reshape(BINS, BINS) + 0.5  # none is 0
     told = np.log(joint * joint.sum() / np.outer(joint.sum(axis=1), joint.sum(axis=0))).ravel()
     parts = _cut(np.argwhere(held))

@@ -10,6 +10,7 @@ from i2igalip_cli.volumes.volume import Array, Volume
 BINS = 32  # of each contrast's intensities
 WINDOW = (0.1, 99.9)  # percentiles between which the bins lie: single bright voxels leave them wide
 Mask = npt.NDArray[np.bool_]
+Bins = npt.NDArray[np.intp]
 
 
 def mutual_information(
@@ -35,8 +36,13 @@ def mutual_information(
     values, counted = lay(moving, fixed, transform)
     if within is not None:
         counted &= within
-    first = number_bins(fixed.array[counted], fixed.array)
-    second = number_bins(values[counted], moving.array)
+    first = number_bins(fixed.array[counted], find_window(fixed.array))
+    second = number_bins(values[counted], find_window(moving.array))
+    return inform(first, second)
+
+
+def inform(first: Bins, second: Bins) -> float:
+    """Mutual information of voxels by the bins (N,) that they have in two volumes, in nats."""
     if first.size < BINS:
         return 0.0
     joint = np.bincount(first * BINS + second, minlength=BINS**2).reshape(BINS, BINS) / first.size
@@ -61,12 +67,10 @@ def lay(moving: Volume, fixed: Volume, transform: RigidTransform) -> tuple[Array
     return values, reached
 
 
-def number_bins(values: Array, volume: Array) -> npt.NDArray[np.intp]:
-    """The bin of each value, from 0; bins are equally wide within the volume's window."""
-    low, high = find_window(volume)
-    numbers: npt.NDArray[np.intp] = np.clip(
-        (values - low) * (BINS / (high - low)), 0, BINS - 1
-    ).astype(np.intp)
+def number_bins(values: Array, window: tuple[float, float]) -> Bins:
+    """The bin of each value, from 0; bins are equally wide within a volume's window."""
+    low, high = window
+    numbers: Bins = np.clip((values - low) * (BINS / (high - low)), 0, BINS - 1).astype(np.intp)
     return numbers
 
 
