@@ -10,7 +10,8 @@ import numpy.typing as npt
 from i2igalip_cli.errors import EmptyVolumeError, VolumeError
 from i2igalip_cli.volumes.volume import Array, Volume, freeze
 
-AIR_BELOW_HU = -500.0  # half of a voxel is air: intensities this low are Hounsfield units
+# Half way from air to water: so low are HU alone, for normalised MR goes to -1 or a few deviations.
+AIR_BELOW_HU = -500.0
 STORED_TYPES = ("float32", "int16", "uint16", "uint8", "int32")
 
 

@@ -1,6 +1,6 @@
 """What an audit says: findings by check, and a verdict."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -84,6 +84,11 @@ class Audit:
 
 def describe(finding: Finding) -> str:
     """A finding in one line: whom it concerns, what is wrong, what to do."""
-    who = ", ".join(finding.volumes[:4]) + ", ..." * (len(finding.volumes) > 4)
+    who = name_some(finding.volumes)
     advice = f"; {finding.advice}" if finding.advice else ""
     return f"{who}{': ' if who else ''}{finding.text}{advice}"
+
+
+def name_some(volumes: Sequence[str]) -> str:
+    """Volumes by name, the first few of many."""
+    return ", ".join(volumes[:4]) + ", ..." * (len(volumes) > 4)

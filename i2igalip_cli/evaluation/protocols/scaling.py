@@ -7,9 +7,9 @@ from i2igalip_cli.evaluation.protocols.base import Case, ProtocolSettings, modal
 from i2igalip_cli.evaluation.protocols.slicewise import AxialPair
 from i2igalip_cli.volumes.intensity import IntensityWindow, find_window
 from i2igalip_cli.volumes.volume import Array
+from i2igalip_cli.volumes.voxels import AIR_BELOW_HU
 
 CT_RANGE = (-1024.0, 3000.0)  # HU, where the user says CT and gives no range
-AIR_SEEN = -500.0  # HU: half way from air to water; normalised MR goes to -1, or a few deviations
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Scaling:
     @property
     def _says_hounsfield(self) -> bool:
         """Whether the settings alone say CT: a range that begins at air is none of MR."""
-        below = self.value_range is not None and self.value_range[0] <= AIR_SEEN
+        below = self.value_range is not None and self.value_range[0] <= AIR_BELOW_HU
         return self.settings.modality == "CT" or (self.settings.modality is None and below)
 
     def is_hounsfield(self, case: Case) -> bool:

@@ -17,12 +17,12 @@ from i2igalip_cli.evaluation.protocols.base import (
     modality_of,
 )
 from i2igalip_cli.evaluation.protocols.regions import label_scores, mean_measures, mean_values
-from i2igalip_cli.evaluation.protocols.scaling import AIR_SEEN
 from i2igalip_cli.evaluation.protocols.slicewise import BoolArray
 from i2igalip_cli.evaluation.similarity import volume_similarity
 from i2igalip_cli.evaluation.tissues import OUTLINE_ABOVE, SYNTHRAD_MARGIN, outline_body
 from i2igalip_cli.volumes.slicing import view_slices
 from i2igalip_cli.volumes.volume import Array
+from i2igalip_cli.volumes.voxels import AIR_BELOW_HU
 
 LOW, HIGH = -1024.0, 3000.0  # HU
 
@@ -104,7 +104,7 @@ class SynthRAD(Protocol):
                 "take fixed or paper"
             )
         lowest = float(case.reference.array.min())
-        if modality is None and lowest > AIR_SEEN:
+        if modality is None and lowest > AIR_BELOW_HU:
             raise EvaluationError(
                 f"protocol {self.name} is for CT in Hounsfield units; the reference doesn't say "
                 f"that it is CT and has no air: nothing below {lowest:g}; if it is CT, give "

@@ -15,7 +15,7 @@ import numpy as np
 from i2igalip_cli.engine.audit.checks.orientation import find_turned
 from i2igalip_cli.engine.audit.checks.sizes import find_scaled
 from i2igalip_cli.engine.audit.evidence import Evidence
-from i2igalip_cli.engine.audit.findings import Checked, Finding
+from i2igalip_cli.engine.audit.findings import Checked, Finding, name_some
 from i2igalip_cli.engine.audit.pairs import Fit
 
 # Times the mutual information as it lies: its mirror image fits better. So it must be at first
@@ -116,8 +116,7 @@ def _say_unusual(fits: Sequence[Fit]) -> str:
     ]
     if not alone:
         return ""
-    shown = ", ".join(alone[:4]) + ", ..." * (len(alone) > 4)
-    return f"whose {len(alone)} are, for no strangers are as large: {shown}"
+    return f"whose {len(alone)} are, for no strangers are as large: {name_some(alone)}"
 
 
 def _say_unfit(evidence: Evidence) -> str:
@@ -130,7 +129,7 @@ def _say_unfit(evidence: Evidence) -> str:
     ]
     if not left_out:
         return ""
-    shown = ", ".join(left_out[:4]) + ", ..." * (len(left_out) > 4)
+    shown = name_some(left_out)
     return f"{len(left_out)} turned or of another size, so not registered: {shown}"
 
 
